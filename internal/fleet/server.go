@@ -1,0 +1,218 @@
+package fleet
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Power is what a provider says of a server's power.
+type Power string
+
+// The power states.
+const (
+	PowerUnknown Power = "unknown"
+	PowerOn      Power = "on"
+	PowerOff     Power = "off"
+)
+
+// State of a server in its life with us.
+type State string
+
+// The states of a server. The diagram:
+//
+//	known --install--> installing --booted--> configured --joined--> ready
+//	                       |failed                                    |NotReady
+//	                       v                                          v
+//	                     broken                                    unhealthy
+const (
+	Known      State = "known"      // listed by its account; nothing of ours on it
+	Installing State = "installing" // an install is under way
+	Configured State = "configured" // runs Talos with its cluster's config; not in Kubernetes yet
+	Ready      State = "ready"      // its node is Ready
+	Unhealthy  State = "unhealthy"  // was ready, is not any more
+	Broken     State = "broken"     // an install stopped; see its operation
+)
+
+// Server is a rented machine.
+type Server struct {
+	ID           string
+	AccountID    string
+	Provider     Provider
+	ProviderID   string // Robot server number or Cloud server id
+	Name         string // at the provider
+	Product      string // AX41-NVMe, cx23
+	Location     string // FSN1-DC8, fsn1
+	Architecture Architecture
+	Status       string // the provider's own word: ready, running, in process, …
+	Power        Power
+	Locked       bool   // the provider is busy with it
+	IPv4         string // "" for IPv6-only servers
+	IPv6         string // host address we reach it by (the /64 plus 1, or 2 in Robot's rescue); "" if none
+	IPv6Net      string // 2001:db8:10:20::/64; "" if none
+	VSwitchID    string
+	Cancelled    bool
+	CreatedAt    time.Time
+	SeenAt       time.Time // last listing that contained it
+	MissingAt    time.Time // first complete listing that did not; zero while listed. Never deleted by a sync
+	State        State
+	Facts        Facts
+	Assignment   Assignment
+}
+
+// Address is where the server is reached: IPv4 if it has one.
+func (s *Server) Address() string {
+	if s.IPv4 != "" {
+		return s.IPv4
+	}
+	return s.IPv6
+}
+
+// Hostname is the name of its node: the assignment's, or else the server's own.
+func (s *Server) Hostname() string {
+	if s.Assignment.Hostname != "" {
+		return s.Assignment.Hostname
+	}
+	return s.Name
+}
+
+// Assignment says what a server is to be. The zero value: nothing.
+type Assignment struct {
+	ClusterID     string
+	Role          Role
+	ConfigID      string // empty: the cluster's
+	Hostname      string // empty: the server's name
+	PrivateIP     string // "" or an address without prefix length
+	InstallDisk   string // WWID in Talos' notation, "serial:…", or "" for the only or smallest disk
+	EphemeralDisk string // "wwid:…" or "uuid:…" of an md array, or ""
+	Patch         string // the server's own patch, YAML
+	SchematicID   string // empty: the cluster's
+}
+
+// Assigned says whether the server belongs to a cluster.
+func (a Assignment) Assigned() bool { return a.ClusterID != "" }
+
+// GuessRole is the default role for a server of this name; it binds nobody.
+func GuessRole(name string) Role {
+	for _, word := range []string{"control-plane", "controlplane", "master"} {
+		if strings.Contains(name, word) {
+			return ControlPlane
+		}
+	}
+	return Worker
+}
+
+// Facts are what the machine said of itself in the rescue system. The zero value: never asked.
+type Facts struct {
+	At           time.Time
+	UUID         string // SMBIOS system UUID, lower case
+	Serial       string
+	Manufacturer string
+	Product      string
+	Firmware     string // "bios" or "uefi"
+	CPU          string
+	Cores        int
+	MemoryBytes  int64
+	NICs         []NIC
+	Gateway      string // IPv4 default gateway
+	Disks        []Disk
+	Dmidecode    string // output of dmidecode -t system, for a mail to Hetzner
+}
+
+// NIC is a network interface as the rescue system sees it.
+type NIC struct {
+	Name      string
+	MAC       string
+	Up        bool
+	Addresses []string // with prefix length
+}
+
+// Disk as the rescue system sees it.
+type Disk struct {
+	Name       string // nvme0n1; changes between boots, never an identity
+	WWID       string // Talos' notation: eui.…, naa.…, nvme.…; "" if it has none
+	Serial     string
+	Model      string
+	SizeBytes  int64
+	Rotational bool
+	Transport  string // nvme, sata, …
+	// Contents names what is on it: partitions, filesystem signatures, raid membership. Empty: blank.
+	Contents []string
+}
+
+// ID is what a person and an assignment call the disk: its WWID, else its serial number, else "".
+func (d Disk) ID() string {
+	switch {
+	case d.WWID != "":
+		return d.WWID
+	case d.Serial != "":
+		return "serial:" + d.Serial
+	}
+	return ""
+}
+
+// TalosWWID turns what lsblk prints as WWN into what Talos calls the WWID: 0x5002… is naa.5002…, eui.… and
+// nvme.… stay. Source: siderolabs/go-blockdevice block/device_linux.go.
+func TalosWWID(wwn string) string {
+	wwn = strings.TrimSpace(wwn)
+	if rest, ok := strings.CutPrefix(wwn, "0x"); ok {
+		return "naa." + rest
+	}
+	return wwn
+}
+
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// dummyUUIDs are what boards say that nobody gave a UUID.
+var dummyUUIDs = map[string]bool{"03000200-0400-0500-0006-000700080009": true, "12345678-1234-5678-90ab-cddeefaabbcc": true}
+
+// CheckUUID refuses an SMBIOS UUID that cannot tell machines apart or seed Talos' nodeID disk keys: Talos
+// refuses one where a single character is more than half of it (talos internal/pkg/encryption/keys/nodeid.go).
+func CheckUUID(server, uuid string) error {
+	uuid = strings.ToLower(strings.TrimSpace(uuid))
+	why := ""
+	switch {
+	case uuid == "":
+		why = "is missing"
+	case !uuidForm.MatchString(uuid):
+		why = "is not a UUID"
+	case dummyUUIDs[uuid]:
+		why = "is the board maker's placeholder"
+	case strings.HasSuffix(uuid, "-000000000000"):
+		why = "ends in zeroes"
+	case lowEntropy(uuid):
+		why = "is mostly one character"
+	default:
+		return nil
+	}
+	return Errorf(Refused, "server %s: its SMBIOS UUID %q %s", server, uuid, why).
+		WithHint("ask Hetzner support to set a proper UUID; `talos-manager server show %s` has the mail to send", server)
+}
+
+func lowEntropy(uuid string) bool {
+	count := map[rune]int{}
+	for _, r := range uuid {
+		count[r]++
+		if count[r] > len(uuid)/2 {
+			return true
+		}
+	}
+	return false
+}
+
+// UUIDMail is the mail to Hetzner for a server whose UUID CheckUUID refuses.
+func UUIDMail(dmidecode string) string {
+	return fmt.Sprintf(`Hi,
+
+We have found that this server has an invalid SMBIOS UUID.
+
+When running `+"`dmidecode -t system`"+` the output is:
+%s
+
+We need to have a proper UUID since our disk encryption scheme is based on the entropy
+of this UUID and with the one present here it doesn't work.
+
+Downtime for the server while solving this is fine, we won't be making use of it until this is solved.
+`, strings.TrimSpace(dmidecode))
+}

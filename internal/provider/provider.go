@@ -1,0 +1,71 @@
+// Package provider is the contract with those who rent servers out: what a driver can do, and the budgets of
+// calls that drivers share. It knows no particular provider; packages robot and hcloud do. Drivers decide
+// nothing and never sit and wait for machines: they make one call, retry what is safe to retry, and return.
+package provider
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// Driver speaks for one account. Errors are *fleet.Error: Unauthorized (never retried), Exhausted (see
+// BudgetError), NotFound (no such server), Conflict (busy, locked: look again), Unavailable (try again),
+// Invalid.
+type Driver interface {
+	// Check proves the credentials with the cheapest call, and says in its error what is wrong with them.
+	Check(ctx context.Context) error
+	// List reads everything the account has. It returns an error rather than a partial listing.
+	List(ctx context.Context) (Listing, error)
+	// Server reads one server afresh.
+	Server(ctx context.Context, id string) (Server, error)
+	// Rename sets a server's name at the provider.
+	Rename(ctx context.Context, id, name string) error
+	// SetVSwitch moves a dedicated server into the vSwitch, out of all others; "" only takes it out. Cloud
+	// servers refuse with fleet.Invalid.
+	SetVSwitch(ctx context.Context, id, vswitch string) error
+	// EnsureKey uploads the public key under the name unless the account has it already, by fingerprint.
+	EnsureKey(ctx context.Context, name string, key ssh.PublicKey) error
+	// ArmRescue makes the next boot enter the rescue system with our key. It does not reboot. It owns the
+	// activation: an earlier one of somebody else is replaced.
+	ArmRescue(ctx context.Context, id string, key ssh.PublicKey) error
+	// RescueHostKeys gives the SHA-256 fingerprints ("SHA256:…", unpadded base64) of the rescue system that booted
+	// at or after since. Not published yet: no keys and no error. ErrNoHostKeys where the provider never
+	// publishes any.
+	RescueHostKeys(ctx context.Context, id string, since time.Time) ([]string, error)
+	// Power reads the power state.
+	Power(ctx context.Context, id string) (fleet.Power, error)
+	// Restart boots the server by force whatever its state: a reset when it is on, power when it is off.
+	Restart(ctx context.Context, id string) error
+}
+
+// Listing is everything an account has at one moment, complete.
+type Listing struct {
+	Servers   []Server
+	VSwitches []fleet.VSwitch // ProviderID, Name, VLAN
+}
+
+// Server as the provider describes it.
+type Server struct {
+	ProviderID   string
+	Name         string
+	Product      string
+	Location     string
+	Architecture fleet.Architecture
+	Status       string
+	Power        fleet.Power // PowerUnknown where a listing does not say
+	Locked       bool
+	Cancelled    bool
+	IPv4         string // "" if none
+	IPv6Net      string // "2001:db8::/64", "" if none
+	VSwitch      string // provider id, "" if none or unknown
+	Rescue       bool   // armed for the next boot
+	CreatedAt    time.Time
+}
+
+// ErrNoHostKeys says that the provider publishes no host keys of its rescue system: trust the first contact,
+// then pin.
+var ErrNoHostKeys = &fleet.Error{Kind: fleet.NotFound, Text: "the provider publishes no host keys"}
