@@ -26,6 +26,7 @@ require (
 	github.com/siderolabs/crypto v0.6.5
 	github.com/siderolabs/go-adv v1.0.0
 	github.com/siderolabs/go-kubernetes v0.2.41
+	github.com/siderolabs/grpc-proxy v0.5.1
 	github.com/siderolabs/image-factory v1.2.0
 	github.com/siderolabs/talos/pkg/machinery v1.14.1
 	github.com/spf13/cobra v1.10.2

@@ -1,0 +1,49 @@
+// Package apid is the front of a simulated Talos node: gRPC over TLS 1.3 on port 50000, who may call what, and
+// the forwarding of calls to other nodes. It knows no method's meaning: the node's services are registered on an
+// inner server, as Talos' machined stands behind its apid, and calls reach them as raw bytes.
+//
+//	client --TLS--> roles of the certificate --> director --> this node's services (rights are checked here)
+//	                                                    \--> another node's apid, as os:impersonator
+//
+// It refuses what a real node refuses: callers without a certificate of the machine CA, methods a role has no
+// right to, forwarding by a worker. It keeps no state besides its connections.
+package apid
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+
+	"google.golang.org/grpc"
+)
+
+// Options of one API server. Functions are asked again for every handshake or call, so that certificates,
+// CAs and addresses may change while it serves.
+type Options struct {
+	// Register adds the node's services. They find the caller's roles with Roles.
+	Register func(grpc.ServiceRegistrar)
+
+	// Maintenance serves without client certificates: everybody may read and apply a configuration, and calls
+	// are never forwarded.
+	Maintenance bool
+
+	// Certificate is the server's certificate.
+	Certificate func() (*tls.Certificate, error)
+
+	// ClientCAs sign client certificates. Not asked in maintenance.
+	ClientCAs func() *x509.CertPool
+
+	// Forwards says whether calls go on to other nodes; a worker (false) only answers for itself.
+	Forwards bool
+
+	// Local says whether a target of the metadata keys node and nodes means this node.
+	Local func(target string) bool
+
+	// Dial opens a connection to another node's port 50000.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// RemoteTLS is what this node shows and trusts when it calls another node: a client certificate with the
+	// role os:impersonator, and the machine CAs as roots.
+	RemoteTLS func() (*tls.Config, error)
+}

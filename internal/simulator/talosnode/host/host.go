@@ -1,0 +1,85 @@
+// Package host answers what a simulated Talos node says about the machine under it: its files, logs, kernel
+// messages, processes, memory, disks, clock and images. It only reads; what changes a node (sequences, services,
+// etcd, configuration) belongs to the node itself, which embeds a Host and adds those methods.
+//
+// Figures that nobody decides upon (CPU ticks, interrupt counters) are made up but steady; what identifies the
+// machine (memory, cores, disks, links, boot time) is that of its world.Machine.
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"google.golang.org/grpc"
+
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+)
+
+// Options is what a host knows of its node. Functions are asked at every call; a nil function is an empty answer.
+type Options struct {
+	Machine      *world.Machine
+	Version      string // v1.14.1
+	Platform     string // metal, hcloud
+	Kernel       string // 6.18.44-talos
+	Cmdline      string
+	Booted       time.Time
+	Hostname     func() string
+	Addresses    func() []netip.Prefix
+	Links        func() []string       // names, lo excluded
+	SystemDisk   func() string         // disk Talos is installed on, "" if it is not
+	ControlPlane func() bool           // a control plane that has its configuration
+	Maintenance  func() bool           // answers differ slightly: no features, no images
+	Files        func() []File         // files besides those every node has; they win over these
+	Services     func() []Process      // running services with a process
+	Pods         func() []Pod          // running pods, static ones included
+	ImageExists  func(ref string) bool // whether a registry has it; nil: any but tags named nosuch or v9.9.9
+	TimeServers  func() []string
+	Logs         *Logs
+	Dmesg        *Dmesg
+}
+
+// File is a file of the node's file system. Parents of a file exist by themselves.
+type File struct {
+	Path     string
+	Mode     uint32 // permission bits; 0: 0644
+	Contents []byte
+	Link     string // symbolic link to it
+	Size     int64  // of a file whose contents nobody reads; 0: len(Contents)
+}
+
+// Process is a running service.
+type Process struct {
+	Service   string // apid
+	PID       int32
+	Command   string // containerd
+	Args      string
+	Container bool // runs in a container of namespace system
+}
+
+// Pod is a pod of namespace k8s.io.
+type Pod struct {
+	Namespace, Name, UID string
+	Containers           []Container
+}
+
+// Container of a pod.
+type Container struct {
+	Name, Image, ID string // ID: 64 hexadecimal digits; made from the names if empty
+	PID             int32
+	Exited          bool
+}
+
+// Host implements machine.MachineServiceServer: its read-only half is real, the other half Unimplemented until
+// the node that embeds it says otherwise.
+type Host struct {
+	machine.UnimplementedMachineServiceServer
+	options Options
+}
+
+// New makes a host.
+func New(o Options) *Host { return &Host{options: o} }
+
+// Register serves StorageService, TimeService, InspectService, ImageService and DebugService. MachineService is
+// the node's to register.
+func (h *Host) Register(r grpc.ServiceRegistrar) {}
