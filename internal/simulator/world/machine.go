@@ -87,6 +87,8 @@ type Machine struct {
 	Spec
 	World *World
 
+	power sync.Mutex // one change of power at a time; taken before mu
+
 	mu      sync.Mutex
 	on      bool
 	cut     context.CancelFunc // of the running boot
@@ -97,19 +99,36 @@ type Machine struct {
 	boots   int
 	faults  Faults
 	buttons chan struct{}
+
+	rescued   *Rescue // the rescue boot that last came up
+	rescuedAt time.Time
 }
 
-// AddMachine puts a machine into the world, powered off.
+// Keyboard is a System that hears Ctrl-Alt-Del; the others ignore it.
+type Keyboard interface{ CtrlAltDel() }
+
+// AddMachine puts a machine into the world, powered off. Its addresses belong to the world from now on: nobody
+// answers there (a dial times out) until its system is up.
 func (w *World) AddMachine(s Spec) *Machine {
 	m := &Machine{Spec: w.complete(s), World: w, buttons: make(chan struct{}, 1)}
 	m.faults = s.Faults
 	for _, d := range m.Disks {
 		d.attach(m)
 	}
+	w.Net.mark(0, m.Addresses())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.machines = append(w.machines, m)
 	return m
+}
+
+// RemoveMachine cuts the power of a machine and takes it and its addresses out of the world.
+func (w *World) RemoveMachine(m *Machine) {
+	m.PowerCut()
+	w.mu.Lock()
+	w.machines = slices.DeleteFunc(w.machines, func(o *Machine) bool { return o == m })
+	w.mu.Unlock()
+	w.Net.forget(m.Addresses())
 }
 
 // Addresses of the machine on its network: IPv4 if any, and the ::1 and ::2 of its IPv6 net if any.
@@ -160,6 +179,14 @@ func (m *Machine) Armed() *Rescue {
 	return m.rescue
 }
 
+// Rescued gives the rescue boot that last came up, as it was given to Arm, and when its system started; nil if
+// none ever did. It is set just before the system runs.
+func (m *Machine) Rescued() (*Rescue, time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rescued, m.rescuedAt
+}
+
 // Fault changes the machine's faults.
 func (m *Machine) Fault(change func(*Faults)) {
 	m.mu.Lock()
@@ -188,25 +215,34 @@ func (m *Machine) Faulty() Faults {
 
 // PowerOn starts the machine; nothing happens if it is on.
 func (m *Machine) PowerOn() {
+	m.power.Lock()
+	defer m.power.Unlock()
+	m.powerOn()
+}
+
+func (m *Machine) powerOn() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.on || m.World.ctx.Err() != nil {
+	if m.on {
 		return
 	}
-	m.on = true
 	ctx, cut := context.WithCancel(m.World.ctx)
-	m.cut, m.done = cut, make(chan struct{})
-	done := m.done
-	m.World.wg.Add(1)
-	go func() {
-		defer m.World.wg.Done()
-		defer close(done)
-		m.life(ctx)
-	}()
+	done := make(chan struct{})
+	if !m.World.start(func() { defer close(done); defer cut(); m.life(ctx) }) {
+		cut()
+		return
+	}
+	m.on, m.cut, m.done = true, cut, done
 }
 
 // PowerCut takes the power away and returns when the machine is dark.
 func (m *Machine) PowerCut() {
+	m.power.Lock()
+	defer m.power.Unlock()
+	m.powerCut()
+}
+
+func (m *Machine) powerCut() {
 	m.mu.Lock()
 	cut, done := m.cut, m.done
 	m.mu.Unlock()
@@ -225,19 +261,31 @@ func (m *Machine) Reset() {
 	if !m.On() || m.TakeFault(func(f *Faults) *int { return &f.ResetIgnored }) {
 		return
 	}
-	m.PowerCut()
-	m.PowerOn()
+	m.power.Lock()
+	defer m.power.Unlock()
+	m.powerCut()
+	m.powerOn()
 }
 
-// Button is a short press on the power button: power on when off, an ACPI event when on.
+// Button is a short press on the power button: power on when off, an ACPI event when on. Firmware ignores it.
 func (m *Machine) Button() {
 	if !m.On() {
 		m.PowerOn()
 		return
 	}
+	if m.System() == nil {
+		return
+	}
 	select {
 	case m.buttons <- struct{}{}:
 	default:
+	}
+}
+
+// CtrlAltDel presses these keys; a system that is no Keyboard ignores them.
+func (m *Machine) CtrlAltDel() {
+	if k, ok := m.System().(Keyboard); ok {
+		k.CtrlAltDel()
 	}
 }
 
@@ -284,6 +332,10 @@ func (m *Machine) boot(ctx context.Context) System {
 	}
 	m.boots++
 	m.booted = time.Now()
+	select {
+	case <-m.buttons: // pressed on a system that is gone
+	default:
+	}
 	m.mu.Unlock()
 	sys := m.pick(armed)
 	m.mu.Lock()
@@ -300,6 +352,9 @@ func (m *Machine) pick(armed *Rescue) System {
 	case armed != nil && m.Faulty().RescueNeverComes:
 		return nil
 	case armed != nil && m.World.BootRescue != nil:
+		m.mu.Lock()
+		m.rescued, m.rescuedAt = armed, m.booted
+		m.mu.Unlock()
 		return m.World.BootRescue(m, *armed)
 	case m.World.BootDisk != nil && !m.Faulty().TalosNeverComes:
 		return m.World.BootDisk(m)

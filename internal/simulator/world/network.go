@@ -39,6 +39,15 @@ func (n *Network) mark(by int, addrs []netip.Addr) {
 	}
 }
 
+// forget takes addresses out of the world.
+func (n *Network) forget(addrs []netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range addrs {
+		delete(n.alive, a)
+	}
+}
+
 // Listen opens an address. Exposed worlds also open a real socket: at the address itself if it is a loopback
 // address, else (a service's name) at a free port of 127.0.0.1, which RealAddr tells.
 func (n *Network) Listen(addr string) (net.Listener, error) {

@@ -65,7 +65,9 @@ func New(o Options) *World {
 
 // Close cuts the power of every machine, closes the network and waits for all that runs in the world.
 func (w *World) Close() {
-	w.cancel()
+	w.mu.Lock()
+	w.cancel() // under mu: nothing starts after this
+	w.mu.Unlock()
 	for _, m := range w.Machines() {
 		m.PowerCut()
 	}
@@ -76,13 +78,20 @@ func (w *World) Close() {
 // Context ends when the world does.
 func (w *World) Context() context.Context { return w.ctx }
 
-// Go runs f until it returns; Close waits for it. f must end with its ctx.
+// Go runs f until it returns; Close waits for it. f must end with its ctx. Nothing runs in a closed world.
 func (w *World) Go(f func(ctx context.Context)) {
-	w.wg.Add(1)
-	go func() {
-		defer w.wg.Done()
-		f(w.ctx)
-	}()
+	w.start(func() { f(w.ctx) })
+}
+
+// start runs f, false if the world is closed.
+func (w *World) start(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx.Err() != nil {
+		return false
+	}
+	w.wg.Go(f)
+	return true
 }
 
 // Real turns a duration of the world into one of the clock on the wall.
