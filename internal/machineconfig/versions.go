@@ -1,0 +1,34 @@
+package machineconfig
+
+import (
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/compatibility"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/siderolabs/talos/pkg/machinery/gendata"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// NewestTalos is the newest Talos version this program knows: that of the machinery library it is built with.
+func NewestTalos() string { return gendata.VersionTag }
+
+// DefaultKubernetes is the Kubernetes version of the newest Talos.
+func DefaultKubernetes() string { return "v" + constants.DefaultKubernetesVersion }
+
+// CheckVersions refuses a Kubernetes version that the Talos version does not support, by Siderolabs' own table.
+func CheckVersions(talos, kubernetes string) error {
+	t, err := compatibility.ParseTalosVersion(&machine.VersionInfo{Tag: talos})
+	if err != nil {
+		return fleet.Errorf(fleet.Invalid, "Talos version %q: %w", talos, err).WithHint("write it as %s", NewestTalos())
+	}
+	k, err := compatibility.ParseKubernetesVersion(strings.TrimPrefix(kubernetes, "v"))
+	if err != nil {
+		return fleet.Errorf(fleet.Invalid, "Kubernetes version %q: %w", kubernetes, err).WithHint("write it as %s", DefaultKubernetes())
+	}
+	if err := k.SupportedWith(t); err != nil {
+		return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("https://docs.siderolabs.com/talos lists the Kubernetes versions of each Talos release")
+	}
+	return nil
+}
