@@ -12,9 +12,9 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// Driver speaks for one account. Errors are *fleet.Error: Unauthorized (never retried), Exhausted (see
-// BudgetError), NotFound (no such server), Conflict (busy, locked: look again), Unavailable (try again),
-// Invalid.
+// Driver speaks for one account. Errors are *fleet.Error: Unauthorized and Forbidden (the credentials are wrong,
+// or may not do this; never retried), Exhausted (a BudgetError, see RetryAt), NotFound (no such server), Conflict
+// (busy, locked: look again), Unavailable (try again), Invalid. The error of an ended context is passed on.
 type Driver interface {
 	// Check proves the credentials with the cheapest call, and says in its error what is wrong with them.
 	Check(ctx context.Context) error
@@ -22,15 +22,17 @@ type Driver interface {
 	List(ctx context.Context) (Listing, error)
 	// Server reads one server afresh.
 	Server(ctx context.Context, id string) (Server, error)
-	// Rename sets a server's name at the provider.
+	// Rename sets a server's name at the provider. The Cloud allows a name once in a project: Conflict.
 	Rename(ctx context.Context, id, name string) error
-	// SetVSwitch moves a dedicated server into the vSwitch, out of all others; "" only takes it out. Cloud
-	// servers refuse with fleet.Invalid.
+	// SetVSwitch moves a dedicated server into the vSwitch, out of all others; "" only takes it out. A move takes
+	// Robot 10 to 120 s: each call makes at most one change and returns Conflict until nothing is left to do,
+	// then nil. Cloud servers refuse with fleet.Invalid.
 	SetVSwitch(ctx context.Context, id, vswitch string) error
-	// EnsureKey uploads the public key under the name unless the account has it already, by fingerprint.
+	// EnsureKey uploads the public key under the name unless the account has it already, by fingerprint. If another
+	// key has the name, it takes SpareKeyName.
 	EnsureKey(ctx context.Context, name string, key ssh.PublicKey) error
 	// ArmRescue makes the next boot enter the rescue system with our key. It does not reboot. It owns the
-	// activation: an earlier one of somebody else is replaced.
+	// activation: an earlier one of somebody else is replaced. A key that the account lacks is uploaded.
 	ArmRescue(ctx context.Context, id string, key ssh.PublicKey) error
 	// RescueHostKeys gives the SHA-256 fingerprints ("SHA256:…", unpadded base64) of the rescue system that booted
 	// at or after since. Not published yet: no keys and no error. ErrNoHostKeys where the provider never
@@ -38,7 +40,8 @@ type Driver interface {
 	RescueHostKeys(ctx context.Context, id string, since time.Time) ([]string, error)
 	// Power reads the power state.
 	Power(ctx context.Context, id string) (fleet.Power, error)
-	// Restart boots the server by force whatever its state: a reset when it is on, power when it is off.
+	// Restart boots the server by force whatever its state: a reset when it is on, power when it is off. It returns
+	// when the provider has taken the order, not when anything has booted.
 	Restart(ctx context.Context, id string) error
 }
 
@@ -46,6 +49,8 @@ type Driver interface {
 type Listing struct {
 	Servers   []Server
 	VSwitches []fleet.VSwitch // ProviderID, Name, VLAN
+	// NoVSwitches: the credentials may not read vSwitches, so an absent one says nothing.
+	NoVSwitches bool
 }
 
 // Server as the provider describes it.
@@ -62,7 +67,7 @@ type Server struct {
 	IPv4         string // "" if none
 	IPv6Net      string // "2001:db8::/64", "" if none
 	VSwitch      string // provider id, "" if none or unknown
-	Rescue       bool   // armed for the next boot
+	Rescue       bool   // armed for the next boot; a Robot listing does not say
 	CreatedAt    time.Time
 }
 
