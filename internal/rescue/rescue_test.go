@@ -1,0 +1,161 @@
+package rescue
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// What an AX41-NVMe's rescue system prints, composed of published samples.
+const facts = `
+==> hostname
+rescue
+
+==> root
+overlay on / type overlay (rw,relatime,lowerdir=/nfsroot,upperdir=/ramfs/root,workdir=/ramfs/work)
+
+==> motd
+  Welcome to the Hetzner Rescue System.
+
+==> uuid
+4C4C4544-0042-3510-8050-B4C04F384833
+
+==> system
+# dmidecode 3.4
+System Information
+	Manufacturer: ASUS
+	Product Name: System Product Name
+	Serial Number: 1234
+	UUID: 4c4c4544-0042-3510-8050-b4c04f384833
+
+==> firmware
+bios
+
+==> cpu
+model name	: AMD Ryzen 5 3600 6-Core Processor
+model name	: AMD Ryzen 5 3600 6-Core Processor
+
+==> memory
+MemTotal:       65764904 kB
+
+==> lsblk
+{"blockdevices":[
+ {"name":"loop0","type":"loop","size":3068773888,"model":null,"serial":null,"wwn":null,"rota":false,"tran":null,"fstype":"ext2"},
+ {"name":"nvme0n1","type":"disk","size":512110190592,"model":"SAMSUNG MZVL2512HCJQ-00B00","serial":"S675NX1T364492 ","wwn":"eui.002538b321c5527c","rota":false,"tran":"nvme","fstype":null,
+  "children":[{"name":"nvme0n1p1","type":"part","size":1,"fstype":"linux_raid_member","label":"rescue:0","children":[{"name":"md0","type":"raid1","size":1,"fstype":"ext4"}]}]},
+ {"name":"sda","type":"disk","size":"4000787030016","model":"ST4000NM0245","serial":"ZC1","wwn":"0x5000c500a1b2c3d4","rota":"1","tran":"sata","fstype":null}]}
+
+==> addresses
+[{"ifname":"lo"},{"ifname":"eth0","address":"90:1B:0e:00:00:01","operstate":"UP","addr_info":[
+ {"family":"inet","local":"203.0.113.10","prefixlen":26,"scope":"global"},
+ {"family":"inet6","local":"fe80::1","prefixlen":64,"scope":"link"}]}]
+
+==> routes
+[{"dst":"default","gateway":"203.0.113.1","dev":"eth0"}]
+`
+
+func TestFactsAreReadFromARescueSystem(t *testing.T) {
+	got, err := parseFacts(split(facts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Dmidecode = ""
+	want := fleet.Facts{
+		UUID: "4c4c4544-0042-3510-8050-b4c04f384833", Serial: "1234", Manufacturer: "ASUS", Product: "System Product Name",
+		Firmware: "bios", CPU: "AMD Ryzen 5 3600 6-Core Processor", Cores: 2, MemoryBytes: 65764904 << 10,
+		NICs:    []fleet.NIC{{Name: "eth0", MAC: "90:1b:0e:00:00:01", Up: true, Addresses: []string{"203.0.113.10/26"}}},
+		Gateway: "203.0.113.1",
+		Disks: []fleet.Disk{
+			{Name: "nvme0n1", WWID: "eui.002538b321c5527c", Serial: "S675NX1T364492", Model: "SAMSUNG MZVL2512HCJQ-00B00", SizeBytes: 512110190592, Transport: "nvme",
+				Contents: []string{"nvme0n1p1 linux_raid_member rescue:0", "md0 ext4"}},
+			{Name: "sda", WWID: "naa.5000c500a1b2c3d4", Serial: "ZC1", Model: "ST4000NM0245", SizeBytes: 4000787030016, Rotational: true, Transport: "sata"},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOnlyARescueSystemIsTouched(t *testing.T) {
+	s := &Session{server: "db-1"}
+	for _, tc := range []struct {
+		why      string
+		sections map[string]string
+		refused  bool
+	}{
+		{"the real thing", split(facts), false},
+		{"an installed system", map[string]string{"hostname": "db-1", "root": "/dev/sda1 on / type ext4"}, true},
+		{"another provider's rescue system", map[string]string{"hostname": "rescue", "root": "tmpfs on / type tmpfs", "motd": "OVH"}, true},
+		{"a host that is only named rescue", map[string]string{"hostname": "rescue", "root": "/dev/sda1 on / type ext4"}, true},
+	} {
+		err := s.isRescue(tc.sections)
+		if (err != nil) != tc.refused || (err != nil && fleet.KindOf(err) != fleet.Refused) {
+			t.Errorf("%s: got %v, refused should be %v", tc.why, err, tc.refused)
+		}
+	}
+}
+
+func TestChooseDisk(t *testing.T) {
+	small := fleet.Disk{Name: "sdb", Serial: "USB", SizeBytes: 4 << 30}
+	nvme := fleet.Disk{Name: "nvme0n1", WWID: "eui.1", Serial: "S1", SizeBytes: 512 << 30}
+	other := fleet.Disk{Name: "nvme1n1", WWID: "eui.2", Serial: "S2", SizeBytes: 512 << 30}
+	for _, tc := range []struct {
+		why, wanted string
+		disks       []fleet.Disk
+		want, text  string
+	}{
+		{"the wanted one by WWID", "eui.2", []fleet.Disk{nvme, other}, "nvme1n1", ""},
+		{"the wanted one by serial number", "serial:S1", []fleet.Disk{nvme, other}, "nvme0n1", ""},
+		{"the only one that is large enough", "", []fleet.Disk{small, nvme}, "nvme0n1", ""},
+		{"several and none chosen: never guess", "", []fleet.Disk{nvme, other}, "", "none was chosen"},
+		{"the wanted one is gone", "eui.9", []fleet.Disk{nvme}, "", "no disk eui.9"},
+		{"a /dev name is no identity", "nvme0n1", []fleet.Disk{nvme}, "", "no disk nvme0n1"},
+		{"an empty serial number matches nothing", "serial:", []fleet.Disk{{Name: "sda", SizeBytes: 512 << 30}}, "", "no disk"},
+		{"all too small", "", []fleet.Disk{small}, "", "10 GB"},
+	} {
+		got, err := ChooseDisk("db-1", tc.wanted, tc.disks)
+		if got.Name != tc.want || (err == nil) != (tc.text == "") || (err != nil && !strings.Contains(err.Error(), tc.text)) {
+			t.Errorf("%s: got %q, %v", tc.why, got.Name, err)
+		}
+	}
+}
+
+func TestWriteStatus(t *testing.T) {
+	w := Write{Disk: nvmeDisk}
+	for _, tc := range []struct {
+		why, out string
+		ok       bool
+		text     string
+	}{
+		{"runs", "token=op1\nphase=writing\nexit=\nrunning=yes\nbytes=1048576\nlog=\nwriting: /dev/sda\n", true, ""},
+		{"ended well", "token=op1\nphase=written\nexit=0\nrunning=no\nlog=\nwritten: /dev/sda\n", true, ""},
+		{"wrong checksum", "token=op1\nphase=checking\nexit=65\nrunning=no\nlog=\nimage x has checksum a, expected was b: nothing was written\n", false, "expected was b"},
+		{"killed", "token=op1\nphase=writing\nexit=\nrunning=no\nlog=\n", false, "killed while writing"},
+		{"disk failed", "token=op1\nphase=writing\nexit=74\nrunning=no\nlog=\nx\ndd: error writing '/dev/sda': Input/output error\n", false, "Input/output error"},
+	} {
+		st := parseWriteStatus(tc.out)
+		err := st.Err(w)
+		if (err == nil) != tc.ok || (err != nil && !strings.Contains(err.Error(), tc.text)) {
+			t.Errorf("%s: got %+v, %v", tc.why, st, err)
+		}
+	}
+}
+
+var nvmeDisk = fleet.Disk{Name: "nvme0n1", WWID: "eui.1", Serial: "S1"}
+
+func TestDecompressorIsChosenByName(t *testing.T) {
+	for _, tc := range []struct{ url, want string }{
+		{"https://factory.talos.dev/image/x/v1.14.1/metal-amd64.raw.zst", "zstd -dc"},
+		{"https://e.org/a.raw.xz?sig=1.raw.gz", "xz -dc"},
+		{"https://e.org/a.raw", "cat"},
+		{"https://e.org/a.iso", ""},
+	} {
+		got, err := decompressorFor(tc.url)
+		if got != tc.want || (err == nil) != (tc.want != "") {
+			t.Errorf("%s: got %q, %v", tc.url, got, err)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Adds a kernel argument to the GRUB configuration of a Talos image that boots by BIOS.
+#
+#   grub.sh PARTITION ARGUMENT      (PARTITION is the one labelled BOOT, /dev/…)
+set -euo pipefail
+
+mnt=/mnt/talos-manager
+mkdir -p "$mnt"
+mountpoint -q "$mnt" || mount -t xfs "$1" "$mnt"
+config="$mnt/grub/grub.cfg"
+[ -f "$config" ] || { umount "$mnt"; echo "partition $1 has no grub/grub.cfg" >&2; exit 66; }
+if ! grep -qF "$2" "$config"; then
+	escaped=$(printf '%s' "$2" | sed 's/[&|\\]/\\&/g; s/\$/\\\\$/g')
+	sed -i "s|talos.platform=metal|talos.platform=metal $escaped|" "$config"
+fi
+grep -q 'talos.config=' "$config" || { umount "$mnt"; echo "the kernel line of $1 was not found in grub/grub.cfg" >&2; exit 65; }
+sync
+umount "$mnt"

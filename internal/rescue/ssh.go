@@ -1,0 +1,163 @@
+package rescue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// Options of a session.
+type Options struct {
+	Server  string // its name, for errors
+	Address string
+	Port    int // 0 is 22
+	Key     ssh.Signer
+	// Pins are the SHA-256 fingerprints ("SHA256:…") of the host keys that may answer. Empty: whatever answers is
+	// taken, and Session.HostKey is to be pinned for what follows.
+	Pins []string
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's network
+}
+
+// ErrHostKey says that another machine, or another boot of it, answers than the one expected.
+var ErrHostKey = errors.New("its SSH host key is not the expected one")
+
+// Session is an SSH connection to a rescue system. Close it.
+type Session struct {
+	HostKey string // fingerprint of the key that was presented
+	server  string
+	ssh     *ssh.Client
+}
+
+// Open connects and logs in as root. fleet.Unavailable while nothing answers; fleet.Refused, wrapping ErrHostKey,
+// if the host key is not one of the pins; fleet.Unauthorized if the machine does not know our key.
+func Open(ctx context.Context, o Options) (*Session, error) {
+	s := &Session{server: o.Server}
+	var presented string
+	config := &ssh.ClientConfig{
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(o.Key)}, Timeout: 10 * time.Second,
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			presented = ssh.FingerprintSHA256(key)
+			if len(o.Pins) > 0 && !slices.Contains(o.Pins, presented) {
+				return ErrHostKey
+			}
+			return nil
+		},
+	}
+	conn, err := o.connect(ctx)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Unavailable, "SSH to %s (%s): %w", o.Server, o.Address, err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) // a handshake does not look at ctx by itself
+	defer stop()
+	c, channels, requests, err := ssh.NewClientConn(conn, o.Address, config)
+	if err != nil {
+		conn.Close()
+		return nil, o.refused(err, presented)
+	}
+	s.HostKey, s.ssh = presented, ssh.NewClient(c, channels, requests)
+	return s, nil
+}
+
+func (o Options) connect(ctx context.Context) (net.Conn, error) {
+	dial, port := o.Dial, o.Port
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	if port == 0 {
+		port = 22
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return dial(ctx, "tcp", net.JoinHostPort(o.Address, strconv.Itoa(port)))
+}
+
+func (o Options) refused(err error, presented string) error {
+	switch {
+	case errors.Is(err, ErrHostKey):
+		return fleet.Errorf(fleet.Refused, "SSH to %s (%s): %w: it presented %s, expected one of %s", o.Server, o.Address, err, presented, strings.Join(o.Pins, ", ")).
+			WithHint("another machine answers at this address, or the server booted once more; retry the operation to boot the rescue system anew")
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return fleet.Errorf(fleet.Unauthorized, "SSH to %s (%s): it does not accept our key: the installed system answers, or a rescue system armed by somebody else", o.Server, o.Address).
+			WithHint("retry the operation: it arms the rescue system with our key and boots it")
+	}
+	return fleet.Errorf(fleet.Unavailable, "SSH to %s (%s): %w", o.Server, o.Address, err)
+}
+
+// Close ends the connection.
+func (s *Session) Close() error { return s.ssh.Close() }
+
+// run executes a shell command with input and gives its output. A command that fails gives *ExitError.
+func (s *Session) run(ctx context.Context, command string, stdin io.Reader) (string, error) {
+	session, err := s.ssh.NewSession()
+	if err != nil {
+		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, err)
+	}
+	defer session.Close()
+	stop := context.AfterFunc(ctx, func() { session.Close() })
+	defer stop()
+	var out, errs bytes.Buffer
+	session.Stdin, session.Stdout, session.Stderr = stdin, &out, &errs
+	err = session.Run(command)
+	exit := &ssh.ExitError{}
+	switch {
+	case ctx.Err() != nil:
+		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, context.Cause(ctx))
+	case errors.As(err, &exit):
+		return out.String(), &ExitError{s.server, exit.ExitStatus(), strings.TrimSpace(errs.String())}
+	case err != nil:
+		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, err)
+	}
+	return out.String(), nil
+}
+
+// ExitError is a script that said no.
+type ExitError struct {
+	Server string
+	Code   int
+	Stderr string
+}
+
+// Error is what the script printed.
+func (e *ExitError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("server %s: exit status %d", e.Server, e.Code)
+	}
+	return fmt.Sprintf("server %s: %s (exit status %d)", e.Server, e.Stderr, e.Code)
+}
+
+// quote makes one word of a shell command.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+
+// script runs an embedded script with arguments.
+func (s *Session) script(ctx context.Context, name string, args ...string) (string, error) {
+	text, err := Scripts.ReadFile("scripts/" + name)
+	if err != nil {
+		return "", err
+	}
+	command := "bash -s --"
+	for _, a := range args {
+		command += " " + quote(a)
+	}
+	return s.run(ctx, command, bytes.NewReader(text))
+}
+
+// Reboot restarts the machine. The connection breaks, which is no error.
+func (s *Session) Reboot(ctx context.Context) error {
+	_, err := s.run(ctx, "sync; reboot", nil)
+	exit := &ExitError{}
+	if errors.As(err, &exit) {
+		return fleet.Errorf(fleet.Unavailable, "reboot: %w", err)
+	}
+	return nil
+}
