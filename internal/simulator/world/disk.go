@@ -115,6 +115,19 @@ func (d *Disk) Discard(off, n int64) {
 	}
 }
 
+// Zero says whether a range reads as zero, without reading it.
+func (d *Disk) Zero(off, n int64) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for i, c := range d.chunks {
+		from, to := max(off, i*chunk)-i*chunk, min(off+n, (i+1)*chunk)-i*chunk
+		if from < to && !zero(c[from:to]) {
+			return false
+		}
+	}
+	return true
+}
+
 // Written counts the bytes written since the disk was made.
 func (d *Disk) Written() int64 {
 	d.mu.RLock()
