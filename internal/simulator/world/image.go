@@ -61,7 +61,9 @@ type ImageSpec struct {
 
 func (s ImageSpec) loader() string {
 	switch {
-	case s.Arch == "arm64":
+	case strings.HasPrefix(s.Version, "v1.9.") || strings.HasPrefix(s.Version, "v1.8."):
+		return LoaderGRUB // before 1.10
+	case s.Arch == "arm64" && s.Loader != LoaderGRUB:
 		return LoaderSDBoot
 	case s.Loader == "":
 		return LoaderDual
@@ -218,7 +220,7 @@ func (s ImageSpec) efiVolume() *Volume {
 	files := map[string][]byte{recordFile: record, "EFI/BOOT/" + name: loader}
 	if rec.Loader != LoaderGRUB {
 		files["EFI/systemd/"+boot] = loader
-		files["EFI/Linux/Talos-"+s.Version+".efi"] = s.uki()
+		files["EFI/Linux/Talos-"+s.Version+".efi"] = s.UKI()
 		files["loader/loader.conf"] = []byte("timeout 10\n")
 	}
 	return &Volume{Kind: "vfat", Label: "EFI", UUID: rec.Build, Files: files}
@@ -230,18 +232,21 @@ func (s ImageSpec) bootVolume() *Volume {
 	return &Volume{Kind: "xfs", Label: "BOOT", UUID: rec.Build, Files: map[string][]byte{
 		recordFile:       record,
 		grubFile:         s.grubConfig(),
-		"A/vmlinuz":      s.kernel(),
-		"A/initramfs.xz": s.initramfs(),
+		"A/vmlinuz":      s.Kernel(),
+		"A/initramfs.xz": s.Initramfs(),
 	}}
 }
 
-func (s ImageSpec) kernel() []byte { return filler("kernel "+s.Version+s.Arch, kernelSize) }
-func (s ImageSpec) initramfs() []byte {
+// Kernel is the Linux kernel of the image.
+func (s ImageSpec) Kernel() []byte { return filler("kernel "+s.Version+s.Arch, kernelSize) }
+
+// Initramfs is the initial root file system of the image.
+func (s ImageSpec) Initramfs() []byte {
 	return filler("initramfs "+s.Version+s.Arch+s.Schematic+s.Platform, initramfsSize)
 }
 
-// uki is the unified kernel image: a stand-in for the PE file, with its sections as name, length and data.
-func (s ImageSpec) uki() []byte {
+// UKI is the unified kernel image: a stand-in for the PE file, with its sections as name, length and data.
+func (s ImageSpec) UKI() []byte {
 	var b bytes.Buffer
 	b.WriteString("MZ")
 	for _, section := range []struct {
@@ -251,8 +256,8 @@ func (s ImageSpec) uki() []byte {
 		{".osrel", []byte("ID=talos\nVERSION_ID=" + s.Version + "\n")},
 		{".uname", []byte(s.Version)},
 		{ukiCmdline, []byte(s.Cmdline())},
-		{".linux", s.kernel()},
-		{".initrd", s.initramfs()},
+		{".linux", s.Kernel()},
+		{".initrd", s.Initramfs()},
 	} {
 		fmt.Fprintf(&b, "%-8s%12d", section.name, len(section.data))
 		b.Write(section.data)
