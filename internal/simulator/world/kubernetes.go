@@ -38,6 +38,9 @@ type Kubelet struct {
 	TalosVersion string // v1.14.1
 	Arch         string
 	ControlPlane bool
+	Schedulable  bool              // a control plane that takes pods (allowSchedulingOnControlPlanes): no taint
+	UUID         string            // SMBIOS system UUID; default: made from the name
+	ServingCSR   bool              // rotate-server-certificates: asks for a serving certificate, which somebody approves
 	Addresses    []netip.Addr      // internal addresses
 	Labels       map[string]string // from the machine config; Talos adds them seconds later
 	Taints       map[string]string // key -> "value:Effect"
