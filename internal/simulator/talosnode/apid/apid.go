@@ -14,9 +14,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 )
+
+// Port is the port of every node's API.
+const Port = "50000"
 
 // Options of one API server. Functions are asked again for every handshake or call, so that certificates,
 // CAs and addresses may change while it serves.
@@ -34,10 +38,11 @@ type Options struct {
 	// ClientCAs sign client certificates. Not asked in maintenance.
 	ClientCAs func() *x509.CertPool
 
-	// Forwards says whether calls go on to other nodes; a worker (false) only answers for itself.
+	// Forwards says that calls go on to other nodes; a worker (false) only answers for itself.
 	Forwards bool
 
-	// Local says whether a target of the metadata keys node and nodes means this node.
+	// Local says whether a target of the metadata keys node and nodes means this node. Loopback addresses always
+	// do.
 	Local func(target string) bool
 
 	// Dial opens a connection to another node's port 50000.
@@ -46,4 +51,22 @@ type Options struct {
 	// RemoteTLS is what this node shows and trusts when it calls another node: a client certificate with the
 	// role os:impersonator, and the machine CAs as roots.
 	RemoteTLS func() (*tls.Config, error)
+
+	// Real turns the back-off times of a real node (1 to 15 s between two attempts to reach a node that is gone)
+	// into those of the clock on the wall; nil leaves them.
+	Real func(time.Duration) time.Duration
+}
+
+func (o Options) real(d time.Duration) time.Duration {
+	if o.Real == nil {
+		return d
+	}
+	return o.Real(d)
+}
+
+func (o Options) local(target string) bool {
+	if ip := net.ParseIP(target); ip != nil && ip.IsLoopback() {
+		return true
+	}
+	return o.Local != nil && o.Local(target)
 }
