@@ -22,7 +22,9 @@ const (
 )
 
 // Key is a master key. It prints as its id, never as itself.
-type Key struct{ bytes [chacha20poly1305.KeySize]byte }
+type Key struct {
+	bytes [chacha20poly1305.KeySize]byte
+}
 
 // NewKey makes a random key.
 func NewKey() Key {

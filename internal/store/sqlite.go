@@ -1,0 +1,76 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+const sqliteReaders = 4
+
+// openSQLite opens the file with one connection that writes and a few that only read: in WAL mode readers never
+// wait for the writer, and writers queue in Go, fairly, instead of polling a lock.
+//
+// synchronous=FULL: a commit that was reported is on disk even when the power fails; the journal's promise "a step
+// that was recorded did happen" needs it.
+func (s *Store) openSQLite(dir string) error {
+	path := filepath.Join(dir, FileName)
+	s.place = path
+	if err := makeFile(path); err != nil {
+		return err
+	}
+	writer, err := sql.Open("sqlite", sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)"))
+	if err != nil {
+		return s.explain("open the database", err)
+	}
+	reader, err := sql.Open("sqlite", sqliteName(path, "_pragma=query_only(1)"))
+	if err != nil {
+		return s.explain("open the database", errors.Join(err, writer.Close()))
+	}
+	writer.SetMaxOpenConns(1)
+	reader.SetMaxOpenConns(sqliteReaders)
+	reader.SetMaxIdleConns(sqliteReaders)
+	s.writer, s.reader = writer, reader
+	return nil
+}
+
+// sqliteName is the URI of the file. Pragmas apply in their order: busy_timeout first, it guards the others.
+func sqliteName(path string, more ...string) string {
+	options := append([]string{
+		"_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)", "_pragma=foreign_keys(1)",
+		"_pragma=journal_size_limit(67108864)",
+	}, more...)
+	return fileURI(path) + "?" + strings.Join(options, "&")
+}
+
+func fileURI(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+}
+
+// makeFile makes directory and file for their owner only; SQLite gives its side files the mode of the main one.
+func makeFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return cannotWrite(path, err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return cannotWrite(path, err)
+	}
+	return f.Close()
+}
+
+func cannotWrite(path string, err error) error {
+	e := fleet.Errorf(fleet.Invalid, "open the database: %w", err)
+	if errors.Is(err, fs.ErrPermission) {
+		return e.WithHint("make %s writable for the user that runs talos-manager, or choose another data directory", filepath.Dir(path))
+	}
+	return e.WithHint("choose another data directory than %s", filepath.Dir(path))
+}
