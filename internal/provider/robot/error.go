@@ -18,7 +18,7 @@ import (
 // between versions of the documentation.
 type APIError struct {
 	Status  int
-	Code    string // SERVER_NOT_FOUND
+	Code    string // SERVER_NOT_FOUND; "" if the answer was not Robot's
 	Message string
 	Missing []string // with INVALID_INPUT: parameters
 	Invalid []string
@@ -29,6 +29,9 @@ type APIError struct {
 
 // Error is Robot's own words.
 func (e *APIError) Error() string {
+	if e.Code == "" {
+		return strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)))
+	}
 	text := fmt.Sprintf("%d %s", e.Status, e.Code)
 	if e.Message != "" {
 		text += ", " + strings.ToLower(e.Message[:1]) + e.Message[1:]
@@ -92,7 +95,6 @@ func refusal(r request, a answer) error {
 
 // wordless explains an error answer without Robot's error object: the web server or something before it speaks.
 func wordless(r request, e *APIError) error {
-	e.Code = strings.ToUpper(strings.ReplaceAll(http.StatusText(e.Status), " ", "_"))
 	kind, hint := fleet.Unavailable, "Robot seems to be out of order: https://status.hetzner.com"
 	switch e.Status {
 	case http.StatusUnauthorized:

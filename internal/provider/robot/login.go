@@ -36,6 +36,7 @@ type login struct {
 	// Guarded by Logins.mu.
 	proven  bool
 	refused time.Time       // zero: not refused
+	blocked bool            // it worked before and others failed: not it is wrong, the address seems blocked
 	denied  map[string]bool // resources that a good login may not use; each refusal may count as a failed login
 }
 
@@ -100,10 +101,10 @@ func (l *Logins) check(g *login, resource string, probe bool) error {
 	if g.denied[resource] {
 		return denied(g.user, resource)
 	}
-	if g.refused.IsZero() || (probe && time.Since(g.refused) >= blockFor) {
+	if g.refused.IsZero() || ((probe || g.blocked) && time.Since(g.refused) >= blockFor) {
 		return nil
 	}
-	return refused(g.user, fmt.Sprintf("was refused at %s and is not tried again", g.refused.Format("15:04:05")), g.refused)
+	return g.refusal("was refused at " + g.refused.Format("15:04:05") + " and is not tried again")
 }
 
 func (v *visit) leave() { v.login.slots.Release(v.weight) }
@@ -112,7 +113,7 @@ func (v *visit) leave() { v.login.slots.Release(v.weight) }
 func (v *visit) proved() {
 	v.all.mu.Lock()
 	defer v.all.mu.Unlock()
-	v.login.proven, v.login.refused = true, time.Time{}
+	v.login.proven, v.login.blocked, v.login.refused = true, false, time.Time{}
 }
 
 // saw looks at Robot's error answer and remembers a refused login. A good login is also answered UNAUTHORIZED by
@@ -135,9 +136,11 @@ func (v *visit) saw(err error) error {
 		return denied(v.login.user, v.resource)
 	}
 	now := time.Now()
-	v.all.failures = append(v.all.recent(now), now)
+	earlier := v.all.recent(now)
+	v.all.failures = append(earlier, now)
+	v.login.blocked = v.login.proven && len(earlier) >= blockAfter
 	v.login.refused, v.login.proven = now, false
-	return refused(v.login.user, "was refused", now)
+	return v.login.refusal("was refused")
 }
 
 // suspect adds to an error that follows failed logins what may be behind it: what a blocked address gets is not
@@ -170,11 +173,17 @@ func (l *Logins) recent(now time.Time) []time.Time {
 	return last
 }
 
-func refused(user, what string, at time.Time) error {
-	return fleet.Errorf(fleet.Unauthorized, "robot: the login of webservice user %s %s", user, what).
+// refusal is the error of a refused login. The caller holds the lock.
+func (g *login) refusal(what string) error {
+	over := g.refused.Add(blockFor).Format("15:04:05")
+	if g.blocked {
+		return fleet.Errorf(fleet.Unavailable, "robot: the login of webservice user %s %s, though it worked before", g.user, what).
+			WithHint("Robot seems to have blocked this address for ten minutes, for failed logins of other accounts: it goes on after %s", over)
+	}
+	return fleet.Errorf(fleet.Unauthorized, "robot: the login of webservice user %s %s", g.user, what).
 		WithHint("give the account the right webservice user and password (https://robot.hetzner.com/preferences/index); "+
 			"three failed logins block this address for ten minutes, so these are not tried again by themselves; if they are "+
-			"right, `talos-manager account check` tries them after %s", at.Add(blockFor).Format("15:04:05"))
+			"right, `talos-manager account check` tries them after %s", over)
 }
 
 func denied(user, resource string) error {

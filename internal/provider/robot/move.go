@@ -2,6 +2,7 @@ package robot
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -28,13 +29,16 @@ func (d *Driver) move(ctx context.Context, server, want int64) error {
 	if err != nil {
 		return err
 	}
-	found, in := want == 0, false
+	if want != 0 && !slices.ContainsFunc(all, func(v VSwitch) bool { return v.ID == want }) {
+		return fleet.Errorf(fleet.NotFound, "the account has no vSwitch %d", want).
+			WithHint("`talos-manager server sync` reads the vSwitches anew")
+	}
+	in := want == 0
 	for _, v := range all {
 		if v, err = d.api.VSwitch(ctx, v.ID); err != nil {
 			return err
 		}
 		member, is := v.Member(server)
-		found = found || v.ID == want
 		switch {
 		case !is:
 		case member.Status == "ready" && v.ID == want:
@@ -45,11 +49,7 @@ func (d *Driver) move(ctx context.Context, server, want int64) error {
 			return accepted(nil, "vSwitch %d is %q with it", v.ID, member.Status)
 		}
 	}
-	if !found {
-		return fleet.Errorf(fleet.NotFound, "the account has no vSwitch %d", want).
-			WithHint("`talos-manager account sync` reads the vSwitches anew")
-	}
-	if in || want == 0 {
+	if in {
 		return nil
 	}
 	return accepted(d.api.JoinVSwitch(ctx, want, server), "it is being put into vSwitch %d", want)
