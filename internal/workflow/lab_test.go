@@ -5,7 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/store"
+	"github.com/talos-manager/talos-manager/internal/store/storetest"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 	"github.com/talos-manager/talos-manager/internal/workflow/workflowtest"
 )
@@ -55,13 +60,35 @@ func (l lab) log(t *testing.T, id string) (out []string) {
 	return out
 }
 
-// each runs a test on every journal there is.
+// each runs a test in memory, on SQLite and on Postgres.
 func each(t *testing.T, test func(t *testing.T, l lab)) {
+	t.Helper()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
-		j, driver := workflowtest.NewJournal(), workflowtest.Driver(t)
-		test(t, lab{journal: j, engine: func(kinds []workflow.Kind, o workflow.Options) (*workflow.Engine, error) {
-			return workflow.NewEngine(driver, j, kinds, o)
-		}})
+		test(t, memory(t))
 	})
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, onStore(storetest.SQLite(t).Open(t)))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, onStore(storetest.Postgres(t).Open(t)))
+	})
+}
+
+func memory(t testing.TB) lab {
+	j, driver := workflowtest.NewJournal(), workflowtest.Driver(t)
+	return lab{journal: j, engine: func(kinds []workflow.Kind, o workflow.Options) (*workflow.Engine, error) {
+		return workflow.NewEngine(driver, j, kinds, o)
+	}}
+}
+
+func onStore(s *store.Store) lab {
+	return lab{journal: s, engine: func(kinds []workflow.Kind, o workflow.Options) (*workflow.Engine, error) {
+		if db := s.SQLite(); db != nil {
+			return workflow.NewEngine(riversqlite.New(db), s, kinds, o)
+		}
+		return workflow.NewEngine(riverpgxv5.New(s.Postgres()), s, kinds, o)
+	}}
 }

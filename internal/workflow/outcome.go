@@ -108,6 +108,14 @@ const shortestWait = 10 * time.Millisecond
 
 // decide turns what a step returned into what becomes of the operation. It acts on nothing.
 func (p policy) decide(err error, m memo, now time.Time) outcome {
+	out := p.choose(err, m, now)
+	if part := out.until.Sub(out.until.Truncate(time.Millisecond)); part > 0 { // as databases keep it, and not earlier
+		out.until = out.until.Add(time.Millisecond - part)
+	}
+	return out
+}
+
+func (p policy) choose(err error, m memo, now time.Time) outcome {
 	if err == nil {
 		return outcome{state: fleet.Succeeded}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
 const (
@@ -71,8 +73,11 @@ func (e *Engine) work(ctx context.Context, id string) (snooze time.Duration, aga
 	var next time.Time // when the operation is due, as far as we know
 	for {
 		v := e.turn(ctx, id, h)
-		if !v.skipped {
+		switch {
+		case !v.skipped:
 			next = v.next
+		case next.IsZero():
+			next = e.dueSoon(ctx, id)
 		}
 		if next.IsZero() || v.skipped && !next.After(e.o.Now()) {
 			if e.leave(id, h) {
@@ -90,6 +95,16 @@ func (e *Engine) work(ctx context.Context, id string) (snooze time.Duration, aga
 		}
 		e.sleep(ctx, h, pause)
 	}
+}
+
+// dueSoon is when an operation that was not due will be, if that is soon: what made somebody look may be a little
+// ahead of its time. Otherwise zero: the job that made it wait comes back, or the revival does.
+func (e *Engine) dueSoon(ctx context.Context, id string) time.Time {
+	op, err := e.journal.Operation(ctx, id)
+	if err != nil || op.State != fleet.Waiting || op.WaitUntil.Sub(e.now()) > longestSleep {
+		return time.Time{}
+	}
+	return op.WaitUntil
 }
 
 // drop forgets a hold whatever was asked of it; its job goes back to River.
