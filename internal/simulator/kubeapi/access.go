@@ -104,7 +104,7 @@ var reviews = map[string]func(*server, *request, []byte) (any, error){
 }
 
 func (s *server) review(w http.ResponseWriter, q *request) error {
-	data, _, err := q.body("application/json")
+	data, _, err := q.body(jsonBody)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@
 //	comes back:      the same Node object turns Ready, and Talos uncordons what Talos cordoned
 //
 // What it refuses to be: it runs nothing, it has no admission plugins, no custom resources, no RBAC rules (the
-// group system:masters may do everything, nodes what kubelets do, others nothing) and no protobuf. Pods "run" by
+// group system:masters may do everything, nodes what kubelets do, others nothing), and answers are JSON even to who would rather have protobuf. Pods "run" by
 // saying so. It imports none of the manager's code.
 package kubeapi
 

@@ -105,20 +105,17 @@ func (l *kubelet) live(ctx context.Context, age int) {
 
 // ready reports Ready, first and after the node controller lost sight of the node.
 func (l *kubelet) ready() {
-	if l.down() || !l.reaches() {
+	n, ok := get[*corev1.Node](l.cluster, nodes, "", l.conf.Node)
+	if !ok || isReady(n) || l.down() || !l.reaches() {
 		return
 	}
-	was := false
 	e, err := l.update(nodes, "", l.conf.Node, func(o object) error {
 		n := o.(*corev1.Node)
-		was = isReady(n)
-		if !was {
-			n.Status.Conditions = keepTransitions(l.status().Conditions, n.Status.Conditions)
-			setReady(n, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")
-		}
+		n.Status.Conditions = keepTransitions(l.status().Conditions, n.Status.Conditions)
+		setReady(n, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")
 		return nil
 	})
-	if err == nil && !was {
+	if err == nil {
 		l.record(e.object, "kubelet", corev1.EventTypeNormal, "NodeReady", "Node %s status is now: NodeReady", l.conf.Node)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // maxBody is the size of a request body that kube-apiserver accepts.
@@ -121,20 +122,34 @@ func (q *request) fits() error {
 	return nil
 }
 
-// body reads JSON; YAML only where the caller says so.
+const (
+	jsonBody  = "application/json"
+	protoBody = "application/vnd.kubernetes.protobuf" // what client-go's typed clients send
+)
+
+// body reads a body of one of these kinds; where JSON is one, protobuf is too, and becomes JSON here.
 func (q *request) body(kinds ...string) ([]byte, string, error) {
 	kind, _, _ := mime.ParseMediaType(q.http.Header.Get("Content-Type"))
 	if kind == "" {
-		kind = "application/json"
+		kind = jsonBody
 	}
-	if !slices.Contains(kinds, kind) {
+	proto := kind == protoBody && slices.Contains(kinds, jsonBody)
+	if !proto && !slices.Contains(kinds, kind) {
 		return nil, "", unsupported(kind, kinds)
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(nil, q.http.Body, maxBody))
 	if err != nil {
 		return nil, "", apierrors.NewRequestEntityTooLargeError(err.Error())
 	}
-	return data, kind, nil
+	if !proto || len(data) == 0 {
+		return data, kind, nil
+	}
+	obj, gvk, err := scheme.Codecs.UniversalDeserializer().Decode(data, nil, nil)
+	if err != nil {
+		return nil, "", apierrors.NewBadRequest(err.Error())
+	}
+	obj.GetObjectKind().SetGroupVersionKind(*gvk)
+	return encode(obj), jsonBody, nil
 }
 
 func unsupported(kind string, kinds []string) error {

@@ -42,7 +42,7 @@ func (q *request) read(data []byte) (object, error) {
 }
 
 func (s *server) post(w http.ResponseWriter, q *request) error {
-	data, _, err := q.body("application/json")
+	data, _, err := q.body(jsonBody)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *server) insert(q *request, obj object) (*entry, error) {
 }
 
 func (s *server) put(w http.ResponseWriter, q *request) error {
-	data, _, err := q.body("application/json")
+	data, _, err := q.body(jsonBody)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (s *server) delete(w http.ResponseWriter, q *request) error {
 
 func (q *request) deleteOptions() (metav1.DeleteOptions, error) {
 	var options metav1.DeleteOptions
-	data, _, err := q.body("application/json")
+	data, _, err := q.body(jsonBody)
 	if err == nil && len(data) > 0 {
 		err = decode(data, &options)
 	}
