@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -105,11 +106,11 @@ func (b *MemoryBudget) Exhaust(_ context.Context, group string, until time.Time)
 	return nil
 }
 
-// Used says how many calls of the group count at the moment; in tests.
+// Used says how many calls of the group were counted when one was last taken; for tests.
 func (b *MemoryBudget) Used(group string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return int(b.group(group).used)
+	return int(math.Ceil(b.group(group).used))
 }
 
 func (b *MemoryBudget) group(name string) *count {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/provider/providertest"
 	"github.com/talos-manager/talos-manager/internal/simulator/hetzner"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
+	"github.com/talos-manager/talos-manager/internal/wait"
 )
 
 func TestContract(t *testing.T) {
@@ -53,6 +55,13 @@ func open(t *testing.T, n int, o hetzner.RobotOptions) *sim {
 	}
 	for _, m := range s.machines {
 		m.PowerOn()
+	}
+	// A machine that is still starting would take a rescue activation with it.
+	err := wait.Until(t.Context(), "the machines to run", time.Millisecond, func(context.Context) (bool, error) {
+		return !slices.ContainsFunc(s.machines, func(m *world.Machine) bool { return m.System() == nil }), nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	o.Logins = []hetzner.Login{{User: user, Password: password}}
 	s.robot = hetzner.NewRobot(w, o)

@@ -134,7 +134,7 @@ func TestARefusedLoginIsNotTriedAgain(t *testing.T) {
 		if len(s.asked) != 1 {
 			t.Fatalf("asked %v", s.asked)
 		}
-		time.Sleep(11 * time.Minute)
+		<-time.After(11 * time.Minute)
 		if _, err := d.List(t.Context()); fleet.KindOf(err) != fleet.Unauthorized || len(s.asked) != 1 {
 			t.Fatalf("a sync tried again: %v, asked %v", err, s.asked)
 		}
@@ -224,7 +224,7 @@ func TestABlockEndsByItself(t *testing.T) {
 		if _, err := good.List(t.Context()); fleet.KindOf(err) != fleet.Unavailable {
 			t.Fatalf("called a blocked address: %v", err)
 		}
-		time.Sleep(blockFor)
+		<-time.After(blockFor)
 		if _, err := good.List(t.Context()); err != nil {
 			t.Fatalf("a good login did not come back: %v", err)
 		}
