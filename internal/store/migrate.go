@@ -26,6 +26,8 @@ var migrationFiles embed.FS
 // migrationLock is the key of Postgres' advisory lock: "talosmgr" in ASCII.
 const migrationLock = 0x74616c6f736d6772
 
+const lockTimeout = 2 * time.Minute
+
 // migrate brings the tables up to this program's version, ours and River's under one lock. Our own runner instead
 // of goose: some forty lines, because the one lock has to span both and a newer database has to be refused.
 func (s *Store) migrate(ctx context.Context) error {
@@ -45,12 +47,12 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // lockMigrations waits until no other program migrates.
 func (s *Store) lockMigrations(ctx context.Context) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	if s.pool != nil {
-		return s.lockPostgres(ctx)
+	if s.pool == nil {
+		return lockFile(ctx, s.place+".lock")
 	}
-	return lockFile(ctx, s.place+".lock")
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	return s.lockPostgres(ctx)
 }
 
 // lockPostgres polls instead of waiting inside Postgres: a waiting statement holds a snapshot, which would block
@@ -77,11 +79,12 @@ func (s *Store) lockPostgres(ctx context.Context) (func(), error) {
 // lockFile holds an exclusive transaction on a small database beside ours: a lock that every platform has and
 // that a killed program does not leave behind.
 func lockFile(ctx context.Context, path string) (func(), error) {
-	db, err := sql.Open("sqlite", fileURI(path)+"?_txlock=exclusive&_pragma=busy_timeout(120000)")
+	uri := fmt.Sprintf("%s?_txlock=exclusive&_pragma=busy_timeout(%d)", fileURI(path), lockTimeout.Milliseconds())
+	db, err := sql.Open("sqlite", uri)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := db.BeginTx(ctx, nil)
+	lock, err := db.BeginTx(ctx, nil) // ends with ctx
 	if err != nil {
 		db.Close()
 		return nil, err

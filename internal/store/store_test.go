@@ -12,7 +12,7 @@ import (
 )
 
 func TestOpenTwiceAtOnce(t *testing.T) {
-	storetest.EachDatabase(t, func(t *testing.T, d storetest.Database) {
+	storetest.EachEmpty(t, func(t *testing.T, d storetest.Database) {
 		stores := make([]*store.Store, 4)
 		var wg sync.WaitGroup
 		for i := range stores {
@@ -58,7 +58,7 @@ func TestOpenRefusesANewerDatabase(t *testing.T) {
 		{"the queue's tables are of a later version", `INSERT INTO river_migration (line, version) VALUES ('main', 9999)`},
 	} {
 		t.Run(test.why, func(t *testing.T) {
-			storetest.EachDatabase(t, func(t *testing.T, d storetest.Database) {
+			storetest.EachEmpty(t, func(t *testing.T, d storetest.Database) {
 				exec(t, d.Open(t), test.statement)
 				_, err := store.Open(t.Context(), d.Options)
 				if fleet.KindOf(err) != fleet.Refused || !strings.Contains(err.Error(), "newer") {
@@ -158,11 +158,13 @@ func want(t testing.TB, err error, kind fleet.Kind, words ...string) {
 	}
 }
 
-// must gives the value of a call that has to succeed.
-func must[T any](t testing.TB, v T, err error) T {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+// must gives the value of a call that has to succeed: must(s.Account(ctx, "a"))(t).
+func must[T any](v T, err error) func(t testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
 	}
-	return v
 }

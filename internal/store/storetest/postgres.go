@@ -18,27 +18,51 @@ import (
 // AddressVariable names a Postgres to use instead of a private one: postgres://…, a user who may create databases.
 const AddressVariable = "TALOS_MANAGER_TEST_DATABASE_URL"
 
-// shared gives the one private Postgres of the test binary, started at its first use.
-var shared = sync.OnceValues(StartServer)
+// farm is the private Postgres of a test binary, with databases that tests gave back.
+type farm struct {
+	server *Server
+	mu     sync.Mutex
+	free   []string
+}
 
-// Postgres is a database of its own on the Postgres of this test binary. Without one the test fails where CI is
-// true and is skipped elsewhere.
+// shared gives the one farm of the test binary, started at its first use.
+var shared = sync.OnceValues(func() (*farm, error) {
+	server, err := StartServer()
+	return &farm{server: server}, err
+})
+
+// Postgres is a database without records. On the private server it may be one that an earlier test has used,
+// emptied: making a new one takes 200 ms. Without any Postgres the test fails where CI is true and is skipped
+// elsewhere.
 func Postgres(t testing.TB) Database {
 	t.Helper()
 	if address := os.Getenv(AddressVariable); address != "" {
-		return newDatabase(t, address)
+		return fresh(t, address)
 	}
-	server, err := shared()
+	f, err := shared()
 	if err != nil {
 		without(t, err)
 	}
-	return PostgresOn(t, server)
+	return f.database(t)
 }
 
-// PostgresOn is a database on a server that the test started itself, to stop it or restart it.
+// EmptyPostgres is Postgres, but no store was ever opened on it, and it is dropped when the test ends.
+func EmptyPostgres(t testing.TB) Database {
+	t.Helper()
+	if address := os.Getenv(AddressVariable); address != "" {
+		return fresh(t, address)
+	}
+	f, err := shared()
+	if err != nil {
+		without(t, err)
+	}
+	return PostgresOn(t, f.server)
+}
+
+// PostgresOn is an empty database on a server that the test started itself, to stop it or restart it.
 func PostgresOn(t testing.TB, server *Server) Database {
 	t.Helper()
-	return newDatabase(t, server.Address("postgres"))
+	return fresh(t, server.Address("postgres"))
 }
 
 // without ends a test that needs Postgres where there is none.
@@ -50,9 +74,9 @@ func without(t testing.TB, err error) {
 	t.Skipf("no Postgres to test on: %v\ninstall it (apt-get install postgresql), or set %s", err, AddressVariable)
 }
 
-func newDatabase(t testing.TB, address string) Database {
+func fresh(t testing.TB, address string) Database {
 	t.Helper()
-	name := "test_" + fleet.NewID()
+	name := newName()
 	execute(t, address, "CREATE DATABASE "+name)
 	t.Cleanup(func() { execute(t, address, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u, err := url.Parse(address)
@@ -60,20 +84,56 @@ func newDatabase(t testing.TB, address string) Database {
 		t.Fatalf("%s is not an address", AddressVariable)
 	}
 	u.Path = "/" + name
-	return Database{Options: store.Options{DatabaseURL: limited(u), Box: Box(t)}}
+	return database(t, u.String())
 }
 
-// limited keeps the pools of many stores within the server's connections.
-func limited(u *url.URL) string {
-	address := u.String()
-	if strings.Contains(address, "pool_max_conns") {
-		return address
+func (f *farm) database(t testing.TB) Database {
+	t.Helper()
+	name := f.take()
+	if name == "" {
+		name = newName()
+		execute(t, f.server.Address("postgres"), "CREATE DATABASE "+name)
 	}
-	separator := "?"
-	if u.RawQuery != "" {
-		separator = "&"
+	address := f.server.Address(name)
+	t.Cleanup(func() {
+		execute(t, address, emptyAll)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.free = append(f.free, name)
+	})
+	return database(t, address)
+}
+
+func (f *farm) take() (name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.free); n > 0 {
+		name, f.free = f.free[n-1], f.free[:n-1]
 	}
-	return address + separator + "pool_max_conns=8"
+	return name
+}
+
+// emptyAll ends what a test has left connected and empties every table but those that say how they were made.
+const emptyAll = `
+DO $$ BEGIN
+	PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+	EXECUTE COALESCE((SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' CASCADE' FROM pg_tables
+		WHERE schemaname = 'public' AND tablename NOT IN ('schema_versions', 'river_migration')), 'SELECT');
+END $$`
+
+func newName() string { return "test_" + fleet.NewID() }
+
+// database keeps the pools of many stores within the server's connections.
+func database(t testing.TB, address string) Database {
+	t.Helper()
+	if !strings.Contains(address, "pool_max_conns") {
+		separator := "?"
+		if strings.Contains(address, "?") {
+			separator = "&"
+		}
+		address += separator + "pool_max_conns=8"
+	}
+	return Database{Options: store.Options{DatabaseURL: address, Box: Box(t)}}
 }
 
 func execute(t testing.TB, address, statement string) {

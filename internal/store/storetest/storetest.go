@@ -1,6 +1,6 @@
 // Package storetest opens stores for tests, on SQLite and on Postgres, so that what is promised of one is tested
 // on both. It starts a private Postgres of its own (unix socket, no fsync) unless TALOS_MANAGER_TEST_DATABASE_URL
-// names one; each test gets a database of its own, which is gone afterwards.
+// names one; each test has a database for itself.
 //
 // It is for tests only, and refuses to touch any database that it did not make.
 package storetest
@@ -18,16 +18,23 @@ func Each(t *testing.T, run func(t *testing.T, s *store.Store)) {
 	EachDatabase(t, func(t *testing.T, d Database) { run(t, d.Open(t)) })
 }
 
-// Database is an empty database that may be opened several times, by replicas, or again after a crash.
+// Database is a database that may be opened several times, by replicas, or again after a crash.
 type Database struct {
 	Options store.Options
 }
 
-// EachDatabase runs the test on an empty database of either sort.
+// EachDatabase runs the test on a database of either sort without records.
 func EachDatabase(t *testing.T, run func(t *testing.T, d Database)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { run(t, SQLite(t)) })
 	t.Run("postgres", func(t *testing.T) { run(t, Postgres(t)) })
+}
+
+// EachEmpty is EachDatabase, on databases that no store was opened on yet.
+func EachEmpty(t *testing.T, run func(t *testing.T, d Database)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { run(t, SQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { run(t, EmptyPostgres(t)) })
 }
 
 // SQLite is a database in the test's temporary directory.
