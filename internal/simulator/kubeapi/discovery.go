@@ -202,7 +202,7 @@ func openAPI(w http.ResponseWriter, r *http.Request) {
 			refuse(w, err)
 			return
 		}
-		answerJSON(w, http.StatusOK, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", data)
+		answerJSON(w, http.StatusOK, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", data)
 	default:
 		refuse(w, notThere())
 	}
