@@ -378,8 +378,10 @@ func TestCleanUpAfterAFailureIsTriedAgain(t *testing.T) {
 	each(t, func(t *testing.T, l lab) {
 		var tr trace
 		e := l.start(t, workflow.Options{Backoff: 10 * time.Millisecond}, workflow.Kind{
-			Name:  "install",
-			Steps: steps(step("do", func(context.Context, *workflow.Run) error { return fleet.Errorf(fleet.Invalid, "bad").WithHint("fix it") })),
+			Name: "install",
+			Steps: steps(step("do", func(context.Context, *workflow.Run) error {
+				return fleet.Errorf(fleet.Invalid, "bad").WithHint("fix it")
+			})),
 			OnFail: func(ctx context.Context, run *workflow.Run) error {
 				if tr.add("clean"); tr.count("clean") < 3 {
 					return errors.New("not yet")
@@ -398,7 +400,10 @@ func TestChildrenAreStartedOnceAndWakeTheirParent(t *testing.T) {
 	each(t, func(t *testing.T, l lab) {
 		var tr trace
 		e := l.start(t, workflow.Options{}, workflow.Kind{Name: "child", Steps: steps(
-			step("do", func(ctx context.Context, run *workflow.Run) error { tr.add("child of %s", run.Operation().Actor); return nil }),
+			step("do", func(ctx context.Context, run *workflow.Run) error {
+				tr.add("child of %s", run.Operation().Actor)
+				return nil
+			}),
 		)}, workflow.Kind{Name: "parent", Steps: steps(
 			step("roll out", func(ctx context.Context, run *workflow.Run) error {
 				for _, server := range []string{"s1", "s2"} {
