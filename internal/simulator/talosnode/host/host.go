@@ -1,17 +1,23 @@
 // Package host answers what a simulated Talos node says about the machine under it: its files, logs, kernel
-// messages, processes, memory, disks, clock and images. It only reads; what changes a node (sequences, services,
-// etcd, configuration) belongs to the node itself, which embeds a Host and adds those methods.
+// messages, processes, memory, disks, clock and images. It only reads, but for images and the wiping of unused
+// disks; what changes a node (sequences, services, etcd, configuration) belongs to the node itself, which embeds a
+// Host and adds those methods.
 //
 // Figures that nobody decides upon (CPU ticks, interrupt counters) are made up but steady; what identifies the
 // machine (memory, cores, disks, links, boot time) is that of its world.Machine.
 package host
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
+	"github.com/siderolabs/talos/pkg/machinery/api/inspect"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/api/storage"
+	timeapi "github.com/siderolabs/talos/pkg/machinery/api/time"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -21,7 +27,7 @@ type Options struct {
 	Machine      *world.Machine
 	Version      string // v1.14.1
 	Platform     string // metal, hcloud
-	Kernel       string // 6.18.44-talos
+	Kernel       string // 6.18.44-talos; that is also the default
 	Cmdline      string
 	Booted       time.Time
 	Hostname     func() string
@@ -45,7 +51,8 @@ type File struct {
 	Mode     uint32 // permission bits; 0: 0644
 	Contents []byte
 	Link     string // symbolic link to it
-	Size     int64  // of a file whose contents nobody reads; 0: len(Contents)
+	Size     int64  // of a file whose contents are zeroes, as far as anybody reads them; 0: len(Contents)
+	Dir      bool   // an empty directory
 }
 
 // Process is a running service.
@@ -75,11 +82,61 @@ type Container struct {
 type Host struct {
 	machine.UnimplementedMachineServiceServer
 	options Options
+	images  *images
 }
 
 // New makes a host.
-func New(o Options) *Host { return &Host{options: o} }
+func New(o Options) *Host {
+	if o.Kernel == "" {
+		o.Kernel = "6.18.44-talos"
+	}
+	if o.Logs == nil {
+		o.Logs = NewLogs()
+	}
+	if o.Dmesg == nil {
+		o.Dmesg = NewDmesg()
+	}
+	h := &Host{options: o}
+	h.images = newImages(h)
+	return h
+}
 
 // Register serves StorageService, TimeService, InspectService, ImageService and DebugService. MachineService is
 // the node's to register.
-func (h *Host) Register(r grpc.ServiceRegistrar) {}
+func (h *Host) Register(r grpc.ServiceRegistrar) {
+	storage.RegisterStorageServiceServer(r, storageService{host: h})
+	timeapi.RegisterTimeServiceServer(r, timeService{host: h})
+	inspect.RegisterInspectServiceServer(r, inspectService{})
+	machine.RegisterImageServiceServer(r, imageService{host: h})
+	machine.RegisterDebugServiceServer(r, debugService{})
+}
+
+// Version says what runs. In maintenance there are no features: nothing checks roles by a certificate.
+func (h *Host) Version(context.Context, *emptypb.Empty) (*machine.VersionResponse, error) {
+	mode := "cloud"
+	if h.options.Platform == "metal" || h.options.Platform == "container" {
+		mode = h.options.Platform
+	}
+	v := &machine.Version{
+		Version:  &machine.VersionInfo{Tag: h.options.Version, Sha: "undefined", GoVersion: "go1.26.8", Os: "linux", Arch: h.options.Machine.Arch},
+		Platform: &machine.PlatformInfo{Name: h.options.Platform, Mode: mode},
+	}
+	if !ask(h.options.Maintenance) {
+		v.Features = &machine.FeaturesInfo{Rbac: true}
+	}
+	return &machine.VersionResponse{Messages: []*machine.Version{v}}, nil
+}
+
+// Hostname of the node.
+func (h *Host) Hostname(context.Context, *emptypb.Empty) (*machine.HostnameResponse, error) {
+	return &machine.HostnameResponse{Messages: []*machine.Hostname{{Hostname: ask(h.options.Hostname)}}}, nil
+}
+
+// ask calls an optional function.
+func ask[T any](f func() T) T {
+	if f == nil {
+		var none T
+		return none
+	}
+	return f()
+}
