@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// Arm is the one-time code of an install: who may fetch a server's config, until when. A server has at most one;
+// the code itself is not kept.
+type Arm struct {
+	ID          string
+	ServerID    string
+	OperationID string
+	CodeHash    string // sha256 of the code, hex
+	UUID        string // SMBIOS UUID that the machine has to name, lower case; may be empty
+	ArmedAt     time.Time
+	ExpiresAt   time.Time
+	ServedAt    time.Time // last time the config was handed out; zero: not yet
+	Attempts    int       // fetches counted so far, served or refused
+	Config      []byte    // what to hand out, or nil to make it then; sealed in the store
+}
+
+const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, config`
+
+func (s *Store) scanArm(r row) (a Arm, err error) {
+	return a, r.Scan(&a.ID, &a.ServerID, &a.OperationID, &a.CodeHash, &a.UUID, moment{&a.ArmedAt}, moment{&a.ExpiresAt}, moment{&a.ServedAt},
+		&a.Attempts, s.sealed(&a.Config, "arms", "config", &a.ID))
+}
+
+// Arm lets a machine fetch a server's config. An earlier code of the server opens nothing any more.
+func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
+	s.stamp(&a.ID, &a.ArmedAt)
+	a.UUID = strings.ToLower(a.UUID)
+	return a, s.write(ctx, "arm server "+a.ServerID, func(t *tx) error {
+		var config any
+		if a.Config != nil {
+			config = s.seal(a.Config, "arms", "config", a.ID)
+		}
+		_, err := t.ExecContext(ctx, `
+			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, config) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (server_id) DO UPDATE SET id = excluded.id, operation_id = excluded.operation_id, code_hash = excluded.code_hash,
+				uuid = excluded.uuid, armed_at = excluded.armed_at, expires_at = excluded.expires_at, served_at = 0, attempts = 0,
+				config = excluded.config`,
+			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt), config)
+		t.changed("arms", a.ID)
+		return err
+	})
+}
+
+// FindArm reads the arm of a code, expired or not: a refusal wants to say why. fleet.NotFound names no code.
+func (s *Store) FindArm(ctx context.Context, codeHash string) (Arm, error) {
+	all, err := list(ctx, s.reader, s.scanArm, `SELECT `+armColumns+` FROM arms WHERE code_hash = $1`, codeHash)
+	if err != nil {
+		return Arm{}, s.explain("look for a one-time code", err)
+	}
+	if len(all) == 0 {
+		return Arm{}, fleet.Errorf(fleet.NotFound, "no install waits for this code")
+	}
+	return all[0], nil
+}
+
+// CountAttempt counts a fetch that was refused.
+func (s *Store) CountAttempt(ctx context.Context, id string) error {
+	return s.write(ctx, "count a fetch", func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `UPDATE arms SET attempts = attempts + 1 WHERE id = $1`, id))
+		t.changed("arms", id)
+		return one(n, err, "arm", id)
+	})
+}
+
+// MarkServed notes that a's config is handed out now, if nobody else did so since a was read (its ServedAt is
+// compared) and it has not expired: fleet.Conflict otherwise, and nothing may be handed out. Whether a config may be
+// handed out again, a.ServedAt being set, is for the caller to decide beforehand.
+func (s *Store) MarkServed(ctx context.Context, a Arm, now time.Time) (Arm, error) {
+	now = now.UTC().Truncate(time.Microsecond)
+	if !now.After(a.ServedAt) {
+		now = a.ServedAt.Add(time.Microsecond) // each serving has a time of its own: it is what is compared
+	}
+	err := s.write(ctx, "hand out the config of server "+a.ServerID, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `
+			UPDATE arms SET served_at = $3, attempts = attempts + 1 WHERE id = $1 AND served_at = $2 AND expires_at > $3`,
+			a.ID, micros(a.ServedAt), micros(now)))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fleet.Errorf(fleet.Conflict, "the config of server %s was handed out this moment, or its time is over", a.ServerID)
+		}
+		t.changed("arms", a.ID)
+		return nil
+	})
+	if err != nil {
+		return Arm{}, err
+	}
+	a.ServedAt, a.Attempts = now, a.Attempts+1
+	return a, nil
+}
+
+// Disarm ends the code of a server; none is no error.
+func (s *Store) Disarm(ctx context.Context, serverID string) error {
+	return s.write(ctx, "disarm server "+serverID, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `DELETE FROM arms WHERE server_id = $1`, serverID))
+		if n > 0 {
+			t.changed("arms", serverID)
+		}
+		return err
+	})
+}
+
+// ActiveArms lists the arms that have not expired, oldest first: all (uuid empty) or those of a machine.
+func (s *Store) ActiveArms(ctx context.Context, uuid string, now time.Time) ([]Arm, error) {
+	f := filter{}
+	f.and("expires_at > $?", micros(now))
+	if uuid != "" {
+		f.and("uuid = $?", strings.ToLower(uuid))
+	}
+	all, err := list(ctx, s.reader, s.scanArm, `SELECT `+armColumns+` FROM arms`+f.where()+` ORDER BY armed_at, id`, f.args...)
+	return all, s.explain("list armed servers", err)
+}
