@@ -183,5 +183,5 @@ func (c *Client) noteLimit(ctx context.Context, group string, err error) error {
 	if err := c.budget.Exhaust(ctx, group, until); err != nil {
 		return err
 	}
-	return fmt.Errorf("robot: %w", &provider.BudgetError{Group: group, Until: until})
+	return &provider.BudgetError{Group: group, Until: until}
 }
