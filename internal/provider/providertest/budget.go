@@ -12,7 +12,16 @@ import (
 
 // Budget proves what drivers rely on, of budgets that open makes, each new and empty.
 func Budget(t *testing.T, open func(t *testing.T) provider.Budget) {
-	hourly := provider.Limit{Calls: 3, Window: time.Hour}
+	counting(t, open)
+	comingBack(t, open)
+}
+
+// hourly is three calls an hour.
+func hourly() provider.Limit { return provider.Limit{Calls: 3, Window: time.Hour} }
+
+// counting: what is taken, and what is refused.
+func counting(t *testing.T, open func(t *testing.T) provider.Budget) {
+	hourly := hourly()
 	t.Run("calls are there until the limit, then at the end of the window", func(t *testing.T) {
 		b, start := open(t), time.Now()
 		take(t, b, "a", hourly, 3)
@@ -37,22 +46,6 @@ func Budget(t *testing.T, open func(t *testing.T) provider.Budget) {
 			t.Fatalf("got %s, %v, want %s", next, err, until)
 		}
 		take(t, b, "b", hourly, 1)
-	})
-	t.Run("it goes on after the refusal and after the window", func(t *testing.T) {
-		b, short := open(t), provider.Limit{Calls: 1, Window: 200 * time.Millisecond}
-		take(t, b, "a", short, 1)
-		untilTaken(t, b, "a", short)
-		exhaust(t, b, "b", time.Now().Add(100*time.Millisecond))
-		untilTaken(t, b, "b", hourly)
-	})
-	t.Run("a refilling limit gives calls back one by one", func(t *testing.T) {
-		b, refill := open(t), provider.Limit{Calls: 10, Window: 2 * time.Second, Refill: true}
-		take(t, b, "a", refill, 10)
-		next, err := b.Take(t.Context(), "a", refill)
-		if err != nil || next.IsZero() || time.Until(next) > time.Second {
-			t.Fatalf("got %s, %v, want a call within a tenth of the window", next, err)
-		}
-		untilTaken(t, b, "a", refill)
 	})
 	t.Run("callers at the same moment get no more than the limit", func(t *testing.T) {
 		b, limit := open(t), provider.Limit{Calls: 5, Window: time.Hour}
@@ -90,6 +83,26 @@ func Budget(t *testing.T, open func(t *testing.T) provider.Budget) {
 		if !ok || time.Until(retry.RetryAt()) < 59*time.Minute || fleet.KindOf(err) != fleet.Exhausted {
 			t.Fatalf("got %v", err)
 		}
+	})
+}
+
+// comingBack: when there is a call again.
+func comingBack(t *testing.T, open func(t *testing.T) provider.Budget) {
+	t.Run("it goes on after the refusal and after the window", func(t *testing.T) {
+		b, short := open(t), provider.Limit{Calls: 1, Window: 200 * time.Millisecond}
+		take(t, b, "a", short, 1)
+		untilTaken(t, b, "a", short)
+		exhaust(t, b, "b", time.Now().Add(100*time.Millisecond))
+		untilTaken(t, b, "b", hourly())
+	})
+	t.Run("a refilling limit gives calls back one by one", func(t *testing.T) {
+		b, refill := open(t), provider.Limit{Calls: 10, Window: 2 * time.Second, Refill: true}
+		take(t, b, "a", refill, 10)
+		next, err := b.Take(t.Context(), "a", refill)
+		if err != nil || next.IsZero() || time.Until(next) > time.Second {
+			t.Fatalf("got %s, %v, want a call within a tenth of the window", next, err)
+		}
+		untilTaken(t, b, "a", refill)
 	})
 }
 
