@@ -46,7 +46,7 @@ func (s *Session) isRescue(sections map[string]string) error {
 		return nil
 	}
 	return fleet.Errorf(fleet.Refused, "server %s: what answers calls itself %q and is not Hetzner's rescue system", s.server, sections["hostname"]).
-		WithHint("the boot order may prefer the disk over the network, or the activation lapsed; retry the operation")
+		WithHint("the boot order may prefer the disk over the network, or the activation lapsed; order the operation again")
 }
 
 // split cuts the output of facts.sh into its sections.

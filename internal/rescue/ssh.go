@@ -86,10 +86,10 @@ func (o Options) refused(err error, presented string) error {
 	switch {
 	case errors.Is(err, ErrHostKey):
 		return fleet.Errorf(fleet.Refused, "SSH to %s (%s): %w: it presented %s, expected one of %s", o.Server, o.Address, err, presented, strings.Join(o.Pins, ", ")).
-			WithHint("another machine answers at this address, or the server booted once more; retry the operation to boot the rescue system anew")
+			WithHint("another machine answers at this address, or the server booted once more: order the operation again, it boots the rescue system anew")
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return fleet.Errorf(fleet.Unauthorized, "SSH to %s (%s): it does not accept our key: the installed system answers, or a rescue system armed by somebody else", o.Server, o.Address).
-			WithHint("retry the operation: it arms the rescue system with our key and boots it")
+			WithHint("order the operation again: it arms the rescue system with our key and boots it")
 	}
 	return fleet.Errorf(fleet.Unavailable, "SSH to %s (%s): %w", o.Server, o.Address, err)
 }

@@ -20,14 +20,15 @@ type Arm struct {
 	ExpiresAt   time.Time
 	ServedAt    time.Time // last time the config was handed out; zero: not yet
 	Attempts    int       // fetches counted so far, served or refused
-	Config      []byte    // what to hand out, or nil to make it then; sealed in the store
+	NoCode      bool      // the machine cannot bring the code: UUID and source address must do
+	Refusal     string    // why the last fetch was refused
 }
 
-const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, config`
+const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, no_code, refusal`
 
 func (s *Store) scanArm(r row) (a Arm, err error) {
 	return a, r.Scan(&a.ID, &a.ServerID, &a.OperationID, &a.CodeHash, &a.UUID, moment{&a.ArmedAt}, moment{&a.ExpiresAt}, moment{&a.ServedAt},
-		&a.Attempts, s.sealed(&a.Config, "arms", "config", &a.ID))
+		&a.Attempts, &a.NoCode, &a.Refusal)
 }
 
 // Arm lets a machine fetch a server's config. An earlier code of the server opens nothing any more.
@@ -35,16 +36,12 @@ func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
 	s.stamp(&a.ID, &a.ArmedAt)
 	a.UUID = strings.ToLower(a.UUID)
 	return a, s.write(ctx, "arm server "+a.ServerID, func(t *tx) error {
-		var config any
-		if a.Config != nil {
-			config = s.seal(a.Config, "arms", "config", a.ID)
-		}
 		_, err := t.ExecContext(ctx, `
-			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, config) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, no_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (server_id) DO UPDATE SET id = excluded.id, operation_id = excluded.operation_id, code_hash = excluded.code_hash,
 				uuid = excluded.uuid, armed_at = excluded.armed_at, expires_at = excluded.expires_at, served_at = 0, attempts = 0,
-				config = excluded.config`,
-			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt), config)
+				no_code = excluded.no_code, refusal = ''`,
+			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt), a.NoCode)
 		t.changed("arms", a.ID)
 		return err
 	})
@@ -62,10 +59,22 @@ func (s *Store) FindArm(ctx context.Context, codeHash string) (Arm, error) {
 	return all[0], nil
 }
 
-// CountAttempt counts a fetch that was refused.
-func (s *Store) CountAttempt(ctx context.Context, id string) error {
+// ArmOf reads the arm of a server, expired or not; fleet.NotFound.
+func (s *Store) ArmOf(ctx context.Context, serverID string) (Arm, error) {
+	all, err := list(ctx, s.reader, s.scanArm, `SELECT `+armColumns+` FROM arms WHERE server_id = $1`, serverID)
+	if err != nil {
+		return Arm{}, s.explain("look for the one-time code of server "+serverID, err)
+	}
+	if len(all) == 0 {
+		return Arm{}, fleet.Errorf(fleet.NotFound, "server %s has no one-time code", serverID)
+	}
+	return all[0], nil
+}
+
+// NoteRefusal counts a fetch that was refused, and why.
+func (s *Store) NoteRefusal(ctx context.Context, id, why string) error {
 	return s.write(ctx, "count a fetch", func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `UPDATE arms SET attempts = attempts + 1 WHERE id = $1`, id))
+		n, err := affected(t.ExecContext(ctx, `UPDATE arms SET attempts = attempts + 1, refusal = $2 WHERE id = $1`, id, why))
 		t.changed("arms", id)
 		return one(n, err, "arm", id)
 	})

@@ -167,7 +167,8 @@ CREATE TABLE arms (
     expires_at   BIGINT NOT NULL,
     served_at    BIGINT NOT NULL DEFAULT 0,
     attempts     BIGINT NOT NULL DEFAULT 0,
-    config       BYTEA
+    no_code      BOOLEAN NOT NULL DEFAULT FALSE,
+    refusal      TEXT NOT NULL DEFAULT ''
 );
 
 -- At most one code opens a server's config.

@@ -1,0 +1,59 @@
+package access
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	cookie      = "talos-manager"
+	sessionLife = 7 * 24 * time.Hour
+)
+
+// Login starts a session for whoever knows the password.
+func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) error {
+	if !a.IsPassword(password) {
+		return a.wrong(r, "the password is wrong")
+	}
+	until := strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10)
+	http.SetCookie(w, &http.Cookie{Name: cookie, Value: "admin." + until + "." + a.sign("admin."+until), Path: "/",
+		MaxAge: int(sessionLife.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
+	return nil
+}
+
+// Logout ends the session of this browser.
+func (a *Access) Logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
+}
+
+func secure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// session names whose session a request carries, "" if none that holds.
+func (a *Access) session(r *http.Request) string {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return ""
+	}
+	parts := strings.Split(c.Value, ".")
+	if len(parts) != 3 || !hmac.Equal([]byte(parts[2]), []byte(a.sign(parts[0]+"."+parts[1]))) {
+		return ""
+	}
+	until, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || time.Now().Unix() > until {
+		return ""
+	}
+	return parts[0]
+}
+
+func (a *Access) sign(text string) string {
+	mac := hmac.New(sha256.New, a.secret)
+	mac.Write([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,213 @@
+// Package bootconfig hands a booting machine its config: to the right machine, once. A request must bring the
+// one-time code that its install wrote into the machine's META partition, and the UUID that was read in its
+// rescue system, within a window that its install opened. The source address alone proves nothing. Every refusal is
+// an event with its reason; the machine learns only that it is refused, with a status that Talos retries.
+//
+// Talos retries every answer that is not 200 for hours, takes an empty 200 and a 204 for a config (and loops),
+// and logs 32 bytes of a refusal. Source: talos pkg/download, controllers/config/acquire.go.
+package bootconfig
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/imagefactory"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/store"
+)
+
+// Handler answers GET /config.
+type Handler struct {
+	Store   *store.Store
+	Factory *imagefactory.Client
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Proxies are the addresses whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+}
+
+// request is what a machine says of itself.
+type request struct {
+	uuid, code, source string
+}
+
+// ServeHTTP answers a machine: 200 with the config, 403 when it is refused, 425 while it is not its time yet, 503
+// when the database does not answer. Never 204, never an empty 200.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	req := request{uuid: strings.ToLower(strings.TrimSpace(q.Get("uuid"))), code: q.Get("code"), source: h.source(r)}
+	config, arm, err := h.config(r.Context(), req)
+	w.Header().Set("Cache-Control", "no-store")
+	if err != nil {
+		h.refuse(r.Context(), w, req, arm, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	if _, err := w.Write(config); err != nil {
+		h.Log.Warn("config not received", "server", arm.ServerID, "error", err)
+	}
+}
+
+// refusal is why a machine gets nothing, for the log; and the status.
+type refusal struct {
+	status int
+	why    string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+// config finds the machine's config, if it may have it now, and marks it as served: of two requests at once, one
+// wins.
+func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, error) {
+	arm, err := h.find(ctx, req)
+	if err != nil {
+		return nil, arm, err
+	}
+	if err := h.check(ctx, req, arm); err != nil {
+		return nil, arm, err
+	}
+	s, err := h.Store.Server(ctx, arm.ServerID)
+	if err != nil {
+		return nil, arm, err
+	}
+	made, err := manage.MachineConfig(ctx, h.Store, h.Factory, s)
+	if err != nil {
+		return nil, arm, err
+	}
+	if _, err := h.Store.MarkServed(ctx, arm, h.Now()); err != nil {
+		if fleet.KindOf(err) == fleet.Conflict {
+			return nil, arm, &refusal{http.StatusForbidden, "the config was fetched at the same moment by another request"}
+		}
+		return nil, arm, err
+	}
+	return made.YAML, arm, manage.Audit(ctx, h.Store, "machine", "config.served", "server", s.ID, "config handed over to UUID "+req.uuid+" at "+req.source)
+}
+
+// find looks up the window by the code, or by the UUID when a machine brings no code.
+func (h *Handler) find(ctx context.Context, req request) (store.Arm, error) {
+	if req.uuid == "" {
+		return store.Arm{}, &refusal{http.StatusForbidden, "no UUID given"}
+	}
+	var arm store.Arm
+	var err error
+	if req.code != "" {
+		sum := sha256.Sum256([]byte(req.code))
+		arm, err = h.Store.FindArm(ctx, hex.EncodeToString(sum[:]))
+	} else {
+		arm, err = h.armOf(ctx, req.uuid)
+	}
+	if fleet.KindOf(err) == fleet.NotFound {
+		return arm, unknown(req)
+	}
+	return arm, err
+}
+
+// armOf finds the open window of a machine that brings no code. Two machines with one UUID get nothing.
+func (h *Handler) armOf(ctx context.Context, uuid string) (store.Arm, error) {
+	open, err := h.Store.ActiveArms(ctx, uuid, h.Now())
+	switch {
+	case err != nil:
+		return store.Arm{}, err
+	case len(open) == 1:
+		return open[0], nil
+	case len(open) > 1:
+		return store.Arm{}, &refusal{http.StatusForbidden, "two machines with this UUID are being installed"}
+	}
+	return store.Arm{}, fleet.Errorf(fleet.NotFound, "no install waits for UUID %s", uuid)
+}
+
+// unknown tells a machine that may get its config later from one that brings a wrong code.
+func unknown(req request) error {
+	if req.code != "" {
+		return &refusal{http.StatusForbidden, "its one-time code is unknown or no longer valid"}
+	}
+	return &refusal{http.StatusTooEarly, "no install is waiting for this machine"}
+}
+
+func (h *Handler) check(ctx context.Context, req request, arm store.Arm) error {
+	switch {
+	case req.uuid != arm.UUID:
+		return &refusal{http.StatusForbidden, "its UUID is " + req.uuid + ", the install's is " + arm.UUID}
+	case !arm.ServedAt.IsZero():
+		return &refusal{http.StatusForbidden, "the config was handed over at " + arm.ServedAt.UTC().Format(time.DateTime) + " already"}
+	case h.Now().After(arm.ExpiresAt):
+		return &refusal{http.StatusForbidden, "the install's window ended at " + arm.ExpiresAt.UTC().Format(time.DateTime)}
+	case req.code == "" && !arm.NoCode:
+		return &refusal{http.StatusForbidden, "it brings no one-time code"}
+	case req.code == "":
+		return h.checkSource(ctx, req, arm)
+	}
+	return nil
+}
+
+// checkSource is the third sign where there is no code: UUID and window are the others.
+func (h *Handler) checkSource(ctx context.Context, req request, arm store.Arm) error {
+	s, err := h.Store.Server(ctx, arm.ServerID)
+	if err != nil {
+		return err
+	}
+	source, err := netip.ParseAddr(req.source)
+	if err != nil {
+		return &refusal{http.StatusForbidden, "its address cannot be read"}
+	}
+	if v4, err := netip.ParseAddr(s.IPv4); err == nil && v4 == source {
+		return nil
+	}
+	if net6, err := netip.ParsePrefix(s.IPv6Net); err == nil && net6.Contains(source) {
+		return nil
+	}
+	return &refusal{http.StatusForbidden, "without a one-time code it must come from the server's own address, not from " + req.source}
+}
+
+func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, req request, arm store.Arm, err error) {
+	no, ok := err.(*refusal)
+	if !ok {
+		h.Log.Error("config not made", "server", arm.ServerID, "uuid", req.uuid, "error", err)
+		no = &refusal{http.StatusServiceUnavailable, "the config cannot be made: " + err.Error()}
+	}
+	if arm.ServerID != "" || req.code != "" {
+		h.note(ctx, req, arm, no.why)
+	}
+	http.Error(w, "not now", no.status)
+}
+
+// note makes the refusal an event, and tells the install that waits.
+func (h *Handler) note(ctx context.Context, req request, arm store.Arm, why string) {
+	h.Log.Warn("config refused", "server", arm.ServerID, "uuid", req.uuid, "source", req.source, "why", why)
+	err := manage.Audit(ctx, h.Store, "machine", "config.refused", "server", arm.ServerID, "a request from "+req.source+" was refused: "+why)
+	if err == nil && arm.ID != "" {
+		err = h.Store.NoteRefusal(ctx, arm.ID, why)
+	}
+	if err != nil {
+		h.Log.Error("refusal not recorded", "error", err)
+	}
+}
+
+// source is the address a request comes from: behind a proxy of ours, what it says.
+func (h *Handler) source(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	peer, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	for _, p := range h.Proxies {
+		if p.Contains(peer.Unmap()) {
+			hops := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
+			if last := strings.TrimSpace(hops[len(hops)-1]); last != "" {
+				return last
+			}
+		}
+	}
+	return peer.Unmap().String()
+}

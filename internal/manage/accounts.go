@@ -1,0 +1,71 @@
+package manage
+
+import (
+	"context"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/provider"
+)
+
+// AddAccount checks the credentials by using them, then keeps the account.
+func (m *Manager) AddAccount(ctx context.Context, actor string, a fleet.Account) (fleet.Account, error) {
+	if err := a.Validate(); err != nil {
+		return a, err
+	}
+	driver, err := m.Drivers.New(a)
+	if err != nil {
+		return a, err
+	}
+	if err := driver.Check(ctx); err != nil {
+		return a, fleet.Errorf(fleet.KindOf(err), "account %s: %w", a.Name, err).WithHint("%s", fleet.HintOf(err))
+	}
+	a.ID, a.CreatedAt, a.CheckedAt = fleet.NewID(), m.Now(), m.Now()
+	if a, err = m.Store.CreateAccount(ctx, a); err != nil {
+		return a, err
+	}
+	return a, m.audit(ctx, actor, "account.add", "account", a.ID, "added "+a.Name+" ("+string(a.Provider)+")")
+}
+
+// CheckAccount uses the credentials once more and notes what came of it.
+func (m *Manager) CheckAccount(ctx context.Context, ref string) (fleet.Account, error) {
+	a, err := m.Store.Account(ctx, ref)
+	if err != nil {
+		return a, err
+	}
+	driver, err := m.Drivers.New(a)
+	if err != nil {
+		return a, err
+	}
+	problem := ""
+	checkErr := driver.Check(ctx)
+	if checkErr != nil {
+		problem = checkErr.Error()
+	}
+	if err := m.Store.AccountChecked(ctx, a.ID, m.Now(), problem); err != nil {
+		return a, err
+	}
+	a.CheckedAt, a.Problem = m.Now(), problem
+	return a, checkErr
+}
+
+// RemoveAccount forgets an account; it is refused while servers of it belong to a cluster.
+func (m *Manager) RemoveAccount(ctx context.Context, actor, ref string) error {
+	a, err := m.Store.Account(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := m.Store.RemoveAccount(ctx, a.ID); err != nil {
+		return err
+	}
+	return m.audit(ctx, actor, "account.remove", "account", a.ID, "removed "+a.Name)
+}
+
+// driverOf gives a server and the driver of its account.
+func (m *Manager) driverOf(ctx context.Context, ref string) (fleet.Server, provider.Driver, error) {
+	s, err := m.Store.Server(ctx, ref)
+	if err != nil {
+		return s, nil, err
+	}
+	d, err := m.Drivers.Driver(ctx, s.AccountID)
+	return s, d, err
+}

@@ -1,0 +1,42 @@
+// Package manage is what an operator does to records: accounts, servers' assignments, clusters, configs, rules,
+// schematics. Everything is checked before it is written and noted in the audit log after. It touches no machine;
+// of the outside world it asks only what a check needs: whether credentials work, whether a name was taken over.
+package manage
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/imagefactory"
+	"github.com/talos-manager/talos-manager/internal/provider"
+	"github.com/talos-manager/talos-manager/internal/store"
+)
+
+// Manager changes records.
+type Manager struct {
+	Store   *store.Store
+	Drivers Drivers
+	Factory *imagefactory.Client
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Drivers gives the driver of an account.
+type Drivers interface {
+	// Driver of a stored account, with its shared budget.
+	Driver(ctx context.Context, accountID string) (provider.Driver, error)
+	// New makes a driver for credentials that are not stored yet.
+	New(a fleet.Account) (provider.Driver, error)
+}
+
+// Audit notes who did what.
+func Audit(ctx context.Context, s *store.Store, actor, verb, subject, id, text string) error {
+	_, err := s.AddEvent(ctx, fleet.Event{ID: fleet.NewID(), At: time.Now(), Actor: actor, Verb: verb, Subject: subject, TargetID: id, Text: text})
+	return err
+}
+
+func (m *Manager) audit(ctx context.Context, actor, verb, subject, id, text string) error {
+	return Audit(ctx, m.Store, actor, verb, subject, id, text)
+}

@@ -1,0 +1,91 @@
+package manage
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/store"
+)
+
+// AddRule keeps a label and taint rule.
+func (m *Manager) AddRule(ctx context.Context, actor string, r fleet.Rule) (fleet.Rule, error) {
+	if r.Match == "" {
+		return r, fleet.Errorf(fleet.Invalid, "a rule needs a part of server names to match").WithHint("--match worker")
+	}
+	if len(r.Labels)+len(r.Taints) == 0 {
+		return r, fleet.Errorf(fleet.Invalid, "a rule needs labels or taints").WithHint("--label key=value, --taint key=value:NoSchedule")
+	}
+	if r.ClusterID != "" {
+		c, err := m.Store.Cluster(ctx, r.ClusterID)
+		if err != nil {
+			return r, err
+		}
+		r.ClusterID = c.ID
+	}
+	r.ID, r.CreatedAt = fleet.NewID(), m.Now()
+	r, err := m.Store.CreateRule(ctx, r)
+	if err != nil {
+		return r, err
+	}
+	return r, m.audit(ctx, actor, "rule.create", "rule", r.ID, "servers with "+r.Match+" in their name")
+}
+
+// DeleteRule forgets a rule. What it put on nodes stays.
+func (m *Manager) DeleteRule(ctx context.Context, actor, id string) error {
+	if err := m.Store.RemoveRule(ctx, id); err != nil {
+		return err
+	}
+	return m.audit(ctx, actor, "rule.delete", "rule", id, "deleted")
+}
+
+// LabelsFor collects what the rules put on a server's node; later rules win over earlier ones.
+func LabelsFor(ctx context.Context, st *store.Store, s fleet.Server) (map[string]string, []fleet.Taint, error) {
+	rules, err := st.Rules(ctx, s.Assignment.ClusterID)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, taints := matching(rules, s)
+	return labels, taints, nil
+}
+
+func matching(rules []fleet.Rule, s fleet.Server) (map[string]string, []fleet.Taint) {
+	labels, taints := map[string]string{}, []fleet.Taint(nil)
+	for _, r := range rules {
+		if !strings.Contains(s.Name, r.Match) || r.ClusterID != "" && r.ClusterID != s.Assignment.ClusterID {
+			continue
+		}
+		maps.Copy(labels, r.Labels)
+		taints = append(taints, r.Taints...)
+	}
+	return labels, taints
+}
+
+// AddSchematic keeps a schematic after the factory's own checks.
+func (m *Manager) AddSchematic(ctx context.Context, actor string, s fleet.Schematic) (fleet.Schematic, error) {
+	if err := fleet.CheckName("schematic", s.Name); err != nil {
+		return s, err
+	}
+	if _, err := m.Factory.SchematicID(s.YAML); err != nil {
+		return s, err
+	}
+	s.ID, s.CreatedAt = fleet.NewID(), m.Now()
+	s, err := m.Store.CreateSchematic(ctx, s)
+	if err != nil {
+		return s, err
+	}
+	return s, m.audit(ctx, actor, "schematic.create", "schematic", s.ID, "created "+s.Name)
+}
+
+// DeleteSchematic forgets a schematic that nobody uses.
+func (m *Manager) DeleteSchematic(ctx context.Context, actor, ref string) error {
+	s, err := m.Store.Schematic(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := m.Store.RemoveSchematic(ctx, s.ID); err != nil {
+		return err
+	}
+	return m.audit(ctx, actor, "schematic.delete", "schematic", s.ID, "deleted "+s.Name)
+}
