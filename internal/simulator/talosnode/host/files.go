@@ -30,10 +30,11 @@ func (h *Host) List(r *machine.ListRequest, s grpc.ServerStreamingServer[machine
 			depth = int(r.RecursionDepth)
 		}
 	}
-	if _, err := t.lstat(root); err != nil {
+	all, err := t.walk(root, depth)
+	if err != nil {
 		return status.Error(codes.Unknown, err.Error())
 	}
-	for _, f := range t.walk(root, depth) {
+	for _, f := range all {
 		if len(r.Types) > 0 && !slices.Contains(r.Types, kind(f)) {
 			continue
 		}
@@ -98,12 +99,13 @@ func (zeroes) Read(p []byte) (int, error) {
 func (h *Host) Copy(r *machine.CopyRequest, s grpc.ServerStreamingServer[common.Data]) error {
 	t := h.tree()
 	root := path.Clean(r.RootPath)
-	if _, err := t.lstat(root); err != nil {
+	all, err := t.walk(root, -1)
+	if err != nil {
 		return s.Send(&common.Data{Metadata: &common.Metadata{Error: err.Error()}})
 	}
 	zip := gzip.NewWriter(sender{s})
 	archive := tar.NewWriter(zip)
-	for _, f := range t.walk(root, -1) {
+	for _, f := range all {
 		if err := h.pack(archive, root, f); err != nil {
 			return err
 		}
@@ -153,13 +155,14 @@ func (h *Host) DiskUsage(r *machine.DiskUsageRequest, s grpc.ServerStreamingServ
 	t := h.tree()
 	for i, name := range r.Paths {
 		root := absolute(name)
-		if _, err := t.lstat(root); err != nil {
+		all, err := t.walk(root, -1)
+		if err != nil {
 			if i > 0 {
 				continue
 			}
 			return s.Send(&machine.DiskUsageInfo{Name: root, RelativeName: root, Error: err.Error()})
 		}
-		for _, info := range usage(t, root, r) {
+		for _, info := range usage(all, root, r) {
 			if err := s.Send(info); err != nil {
 				return err
 			}
@@ -169,8 +172,8 @@ func (h *Host) DiskUsage(r *machine.DiskUsageRequest, s grpc.ServerStreamingServ
 }
 
 // usage sums up backwards: in the reverse of a walk every directory comes after what is in it.
-func usage(t tree, root string, r *machine.DiskUsageRequest) []*machine.DiskUsageInfo {
-	all, sums := t.walk(root, -1), map[string]int64{}
+func usage(all []File, root string, r *machine.DiskUsageRequest) []*machine.DiskUsageInfo {
+	sums := map[string]int64{}
 	var out []*machine.DiskUsageInfo
 	for _, f := range slices.Backward(all) {
 		sums[f.Path] += f.size()

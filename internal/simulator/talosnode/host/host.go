@@ -61,7 +61,8 @@ type Process struct {
 	PID       int32
 	Command   string // containerd
 	Args      string
-	Container bool // runs in a container of namespace system
+	Container bool   // runs in a container of namespace system
+	Image     string // of etcd and the kubelet, which run in containers of the pods' containerd
 }
 
 // Pod is a pod of namespace k8s.io.

@@ -24,8 +24,17 @@ type images struct {
 	name *regexp.Regexp
 
 	mu   sync.Mutex
-	held map[common.ContainerdNamespace][]image
+	held map[place][]image
 }
+
+// place is a namespace of one of the two containerds: Talos' own (CONTAINERD) or that of the pods, which also holds
+// the images of etcd, the kubelet and installers (CRI, namespace system).
+type place struct {
+	driver    common.ContainerDriver
+	namespace common.ContainerdNamespace
+}
+
+func at(c *common.ContainerdInstance) place { return place{c.GetDriver(), c.GetNamespace()} }
 
 type image struct {
 	name string
@@ -34,14 +43,14 @@ type image struct {
 
 func newImages(h *Host) *images {
 	return &images{
-		host: h, held: map[common.ContainerdNamespace][]image{},
+		host: h, held: map[place][]image{},
 		// the grammar of github.com/distribution/reference, as far as it matters
 		name: regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$`),
 	}
 }
 
-// Pull fetches an image, as ImageService and MachineService do.
-func (h *Host) pull(ns common.ContainerdNamespace, ref string) error {
+// pull fetches an image, as ImageService and MachineService do.
+func (h *Host) pull(ns place, ref string) error {
 	i := h.images
 	if !i.name.MatchString(ref) {
 		return status.Errorf(codes.Unknown, "failed to parse image reference %q: invalid reference format", ref)
@@ -62,26 +71,26 @@ func (h *Host) pull(ns common.ContainerdNamespace, ref string) error {
 	return nil
 }
 
-// HasImage says whether an image was pulled into a namespace.
+// HasImage says whether an image was pulled into a namespace of the pods' containerd, where an upgrade looks for
+// its installer.
 func (h *Host) HasImage(ns common.ContainerdNamespace, ref string) bool {
+	return h.holds(place{common.ContainerDriver_CRI, ns}, ref)
+}
+
+func (h *Host) holds(ns place, ref string) bool {
 	h.images.mu.Lock()
 	defer h.images.mu.Unlock()
 	return slices.ContainsFunc(h.images.held[ns], func(m image) bool { return m.name == ref })
 }
 
-// list gives what is held, and the images of pods and of etcd and the kubelet by their services, in both their
-// names: by tag and by digest.
-func (h *Host) list(ns common.ContainerdNamespace) []image {
+// list gives what is held and what runs, every image under both its names: by tag and by digest.
+func (h *Host) list(ns place) []image {
 	h.images.mu.Lock()
 	all := slices.Clone(h.images.held[ns])
 	h.images.mu.Unlock()
-	if ns == common.ContainerdNamespace_NS_CRI {
-		for _, p := range ask(h.options.Pods) {
-			for _, c := range p.Containers {
-				if !slices.ContainsFunc(all, func(m image) bool { return m.name == c.Image }) {
-					all = append(all, image{c.Image, h.options.Booted})
-				}
-			}
+	for _, ref := range h.used(ns) {
+		if !slices.ContainsFunc(all, func(m image) bool { return m.name == ref }) {
+			all = append(all, image{ref, h.options.Booted})
 		}
 	}
 	for _, m := range slices.Clone(all) {
@@ -90,6 +99,26 @@ func (h *Host) list(ns common.ContainerdNamespace) []image {
 		}
 	}
 	slices.SortFunc(all, func(a, b image) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// used are the images of what runs.
+func (h *Host) used(ns place) []string {
+	var all []string
+	switch ns {
+	case place{common.ContainerDriver_CRI, common.ContainerdNamespace_NS_SYSTEM}:
+		for _, p := range ask(h.options.Services) {
+			if p.Image != "" {
+				all = append(all, p.Image)
+			}
+		}
+	case place{common.ContainerDriver_CRI, common.ContainerdNamespace_NS_CRI}:
+		for _, p := range ask(h.options.Pods) {
+			for _, c := range p.Containers {
+				all = append(all, c.Image)
+			}
+		}
+	}
 	return all
 }
 
@@ -120,7 +149,7 @@ func (h *Host) ImageList(r *machine.ImageListRequest, s grpc.ServerStreamingServ
 		<-s.Context().Done()
 		return status.FromContextError(s.Context().Err()).Err()
 	}
-	for _, m := range h.list(r.Namespace) {
+	for _, m := range h.list(place{common.ContainerDriver_CRI, r.Namespace}) {
 		if err := s.Send(&machine.ImageListResponse{Name: m.name, Digest: m.sum(), Size: 30 << 20, CreatedAt: timestamppb.New(m.at)}); err != nil {
 			return err
 		}
@@ -130,7 +159,7 @@ func (h *Host) ImageList(r *machine.ImageListRequest, s grpc.ServerStreamingServ
 
 // ImagePull is the older way to pull an image.
 func (h *Host) ImagePull(_ context.Context, r *machine.ImagePullRequest) (*machine.ImagePullResponse, error) {
-	if err := h.pull(r.Namespace, r.Reference); err != nil {
+	if err := h.pull(place{common.ContainerDriver_CRI, r.Namespace}, r.Reference); err != nil {
 		return nil, err
 	}
 	return &machine.ImagePullResponse{Messages: []*machine.ImagePull{{}}}, nil
@@ -153,7 +182,7 @@ func (i imageService) List(r *machine.ImageServiceListRequest, s grpc.ServerStre
 	if err := known(r.Containerd); err != nil {
 		return err
 	}
-	for _, m := range i.host.list(r.Containerd.Namespace) {
+	for _, m := range i.host.list(at(r.Containerd)) {
 		err := s.Send(&machine.ImageServiceListResponse{Name: m.name, Digest: m.sum(), Size: 30 << 20, CreatedAt: timestamppb.New(m.at),
 			Labels: map[string]string{"io.cri-containerd.image": "managed"}})
 		if err != nil {
@@ -168,7 +197,7 @@ func (i imageService) Pull(r *machine.ImageServicePullRequest, s grpc.ServerStre
 	if err := known(r.Containerd); err != nil {
 		return err
 	}
-	if err := i.host.pull(r.Containerd.Namespace, r.ImageRef); err != nil {
+	if err := i.host.pull(at(r.Containerd), r.ImageRef); err != nil {
 		return err
 	}
 	for _, state := range []machine.ImageServicePullLayerProgress_Status{
@@ -195,13 +224,13 @@ func (i imageService) Remove(_ context.Context, r *machine.ImageServiceRemoveReq
 	if err := known(r.Containerd); err != nil {
 		return nil, err
 	}
-	if !i.host.HasImage(r.Containerd.Namespace, r.ImageRef) {
+	if !i.host.holds(at(r.Containerd), r.ImageRef) {
 		return nil, status.Errorf(codes.NotFound, "image %s not found", r.ImageRef)
 	}
 	all := i.host.images
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.held[r.Containerd.Namespace] = slices.DeleteFunc(all.held[r.Containerd.Namespace], func(m image) bool { return m.name == r.ImageRef })
+	all.held[at(r.Containerd)] = slices.DeleteFunc(all.held[at(r.Containerd)], func(m image) bool { return m.name == r.ImageRef })
 	return &emptypb.Empty{}, nil
 }
 

@@ -130,7 +130,7 @@ func (h *Host) diskStat(disk *world.Disk) *machine.DiskStat {
 	sectors, up := uint64(disk.Written())/512, uint64(h.up())
 	return &machine.DiskStat{
 		Name: disk.Name, ReadCompleted: 2000 + up, ReadMerged: 80, ReadSectors: 90000 + up*8, ReadTimeMs: 400 + up,
-		WriteCompleted: sectors/64 + up, WriteMerged: sectors / 512, WriteSectors: sectors + up*8, WriteTimeMs: sectors/2000 + up,
+		WriteCompleted: sectors/64 + up, WriteMerged: sectors/512 + up/2, WriteSectors: sectors + up*8, WriteTimeMs: sectors/2000 + up,
 		IoTimeMs: 500 + up, IoTimeWeightedMs: 900 + 2*up, DiscardCompleted: 8, DiscardMerged: 1, DiscardSectors: 65536, DiscardTimeMs: 12,
 	}
 }

@@ -59,7 +59,13 @@ func target(f File) string {
 }
 
 // walk lists root and what is under it, at most depth levels down (negative: all), in the order of filepath.Walk.
-func (t tree) walk(root string, depth int) []File {
+// Links on the way to the root are followed; the names stay those that were asked for.
+func (t tree) walk(asked string, depth int) ([]File, error) {
+	found, err := t.lstat(asked)
+	if err != nil {
+		return nil, err
+	}
+	root := found.Path
 	var all []File
 	for _, name := range slices.SortedFunc(maps.Keys(t), byElements) {
 		if name != root && !strings.HasPrefix(name, strings.TrimSuffix(root, "/")+"/") {
@@ -68,9 +74,11 @@ func (t tree) walk(root string, depth int) []File {
 		if depth >= 0 && levels(name)-levels(root) > depth {
 			continue
 		}
-		all = append(all, t[name])
+		f := t[name]
+		f.Path = path.Join(asked, strings.TrimPrefix(name, root))
+		all = append(all, f)
 	}
-	return all
+	return all, nil
 }
 
 // byElements orders paths as a walk meets them: a directory's contents before its next sibling.
