@@ -1,0 +1,353 @@
+package talosnode
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/siderolabs/crypto/x509"
+	"github.com/siderolabs/talos/pkg/machinery/config"
+
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+)
+
+// Clusters is what the nodes of a world know of each other: what discovery, trustd and etcd's own network carry
+// between real nodes.
+type Clusters struct {
+	mu  sync.Mutex
+	all map[string]*group
+}
+
+// NewClusters makes an empty registry. The zero value works too.
+func NewClusters() *Clusters { return &Clusters{} }
+
+// group is all nodes that share a Kubernetes CA. Its mutex is that of Clusters.
+type group struct {
+	nodes []*node // those that run and have a config
+	etcds []*etcd // usually one; a wrong bootstrap makes two
+}
+
+// etcd is one etcd cluster: members that replicate one another.
+type etcd struct {
+	id      uint64
+	ca      string
+	kube    string // key of the Kubernetes state it holds
+	members []*member
+	term    uint64
+	index   uint64
+	leader  uint64
+	lapse   int64 // counts losses of quorum
+}
+
+// member of an etcd.
+type member struct {
+	id        uint64
+	name      string // "" until a learner has started
+	urls      []string
+	learner   bool
+	machine   *world.Machine // whose disk holds the data
+	node      *node          // that runs it, nil while it is down
+	lost      bool           // the data is gone
+	learnedAt uint64
+}
+
+func (m *member) up() bool { return m.node != nil }
+
+// key of the cluster a config belongs to.
+func clusterKey(cfg config.Provider) string {
+	if cfg == nil || cfg.K8sAPIServerCAConfig() == nil {
+		return ""
+	}
+	if cas := cfg.K8sAPIServerCAConfig().AcceptedCAs(); len(cas) > 0 {
+		return fingerprint(cas[0].Crt)
+	}
+	return ""
+}
+
+func fingerprint(pem []byte) string {
+	sum := sha256.Sum256(pem)
+	return hex.EncodeToString(sum[:8])
+}
+
+func etcdCA(cfg config.Provider) string {
+	if cfg == nil || cfg.Cluster() == nil || cfg.Cluster().Etcd() == nil || cfg.Cluster().Etcd().CA() == nil {
+		return ""
+	}
+	return fingerprint(cfg.Cluster().Etcd().CA().Crt)
+}
+
+func (c *Clusters) of(n *node) *group {
+	key := clusterKey(n.config())
+	if c.all == nil {
+		c.all = map[string]*group{}
+	}
+	if c.all[key] == nil {
+		c.all[key] = &group{}
+	}
+	return c.all[key]
+}
+
+// join makes a node known to its cluster.
+func (c *Clusters) join(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.of(n)
+	for _, other := range own.nodes {
+		if other == n {
+			return
+		}
+	}
+	own.nodes = append(own.nodes, n)
+}
+
+// leave forgets a node that ended.
+func (c *Clusters) leave(n *node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, own := range c.all {
+		for i, other := range own.nodes {
+			if other == n {
+				own.nodes = append(own.nodes[:i:i], own.nodes[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// nodes lists the running nodes of n's cluster.
+func (c *Clusters) nodes(n *node) []*node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*node(nil), c.of(n).nodes...)
+}
+
+// issuer finds a running control plane that can issue certificates of the machine CA: trustd's work.
+func (c *Clusters) issuer(n *node) *x509.PEMEncodedCertificateAndKey {
+	for _, other := range c.nodes(n) {
+		if other.services.up("trustd") {
+			if ca := other.config().Machine().Security().IssuingCA(); ca != nil {
+				return ca
+			}
+		}
+	}
+	return nil
+}
+
+// kubeCA finds the key of the Kubernetes CA, which signs what a kubelet asks for.
+func (c *Clusters) kubeCA(n *node) *x509.PEMEncodedCertificateAndKey {
+	for _, other := range c.nodes(n) {
+		if cfg := other.config(); cfg.K8sAPIServerCAConfig() != nil {
+			if ca := cfg.K8sAPIServerCAConfig().IssuingCA(); ca != nil {
+				return ca
+			}
+		}
+	}
+	return nil
+}
+
+// public turns an address of the cluster's private network into one the world routes.
+func (c *Clusters) public(n *node, addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return addr
+	}
+	for _, other := range c.nodes(n) {
+		for _, p := range other.private() {
+			if p == ip {
+				return net.JoinHostPort(other.address().String(), port)
+			}
+		}
+	}
+	return addr
+}
+
+// lost says that a machine's EPHEMERAL is gone. An etcd all of whose data is gone is gone too.
+func (c *Clusters) lost(m *world.Machine) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var dead []string
+	for _, own := range c.all {
+		kept := own.etcds[:0]
+		for _, e := range own.etcds {
+			if e.lose(m) {
+				dead = append(dead, e.kube)
+				continue
+			}
+			kept = append(kept, e)
+		}
+		own.etcds = kept
+	}
+	return dead
+}
+
+// lose marks members on m, and says whether no data is left.
+func (e *etcd) lose(m *world.Machine) bool {
+	left := false
+	for _, x := range e.members {
+		if x.machine == m && x.node == nil {
+			x.lost = true
+		}
+		left = left || !x.lost
+	}
+	return !left
+}
+
+// bootstrap makes a new etcd with n as its only member. kube is the state it begins with.
+func (c *Clusters) bootstrap(n *node, kube string) (*etcd, *member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.of(n)
+	e := &etcd{id: rand.Uint64(), ca: etcdCA(n.config()), term: 2, index: 8, kube: kube}
+	if e.kube == "" {
+		e.kube = n.config().K8sClusterConfig().ClusterName() + "/" + hex.EncodeToString(be(e.id))
+	}
+	m := &member{id: rand.Uint64(), name: n.hostname(), urls: n.peerAddresses(), machine: n.machine, node: n}
+	e.members = []*member{m}
+	e.leader = m.id
+	own.etcds = append(own.etcds, e)
+	return e, m
+}
+
+// addLearner makes n a learner of an etcd of its cluster that can take one now, nil if none can.
+func (c *Clusters) addLearner(n *node) (*etcd, *member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.of(n).etcds {
+		if e.ca != etcdCA(n.config()) || !e.quorum() || e.hasLearner() {
+			continue
+		}
+		m := &member{id: rand.Uint64(), urls: n.peerAddresses(), machine: n.machine, learner: true}
+		e.members = append(e.members, m)
+		e.index++
+		return e, m
+	}
+	return nil, nil
+}
+
+// find gives the member whose data a node holds; nil if it was removed meanwhile.
+func (c *Clusters) find(n *node, etcdID, memberID uint64) (*etcd, *member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.of(n).etcds {
+		if e.id != etcdID {
+			continue
+		}
+		for _, m := range e.members {
+			if m.id == memberID {
+				return e, m
+			}
+		}
+	}
+	return nil, nil
+}
+
+// any gives an etcd of n's cluster that answers, n's own or another's: a client asks any control plane.
+func (c *Clusters) any(n *node) *etcd {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var answering []*etcd
+	for _, e := range c.of(n).etcds {
+		for _, m := range e.members {
+			if m.up() && !m.learner {
+				answering = append(answering, e)
+			}
+		}
+	}
+	if len(answering) == 0 {
+		return nil
+	}
+	return answering[rand.N(len(answering))]
+}
+
+// with runs f while nobody changes any etcd.
+func (c *Clusters) with(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
+// hasQuorum says whether an etcd can write.
+func (c *Clusters) hasQuorum(e *etcd) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return e != nil && e.quorum()
+}
+
+func (e *etcd) hasLearner() bool {
+	for _, m := range e.members {
+		if m.learner {
+			return true
+		}
+	}
+	return false
+}
+
+// voters counts those that are up, and all.
+func (e *etcd) voters() (up, all int) {
+	for _, m := range e.members {
+		if m.learner {
+			continue
+		}
+		all++
+		if m.up() {
+			up++
+		}
+	}
+	return up, all
+}
+
+// quorum says whether a majority of the voters is up, and elects a leader among them when it changes.
+func (e *etcd) quorum() bool {
+	up, all := e.voters()
+	if up*2 <= all {
+		e.leader = 0
+		return false
+	}
+	for _, m := range e.members {
+		if m.id == e.leader && m.up() {
+			return true
+		}
+	}
+	for _, m := range e.members {
+		if m.up() && !m.learner {
+			e.leader = m.id
+			e.term++
+			return true
+		}
+	}
+	return false
+}
+
+func (e *etcd) remove(id uint64) {
+	for i, m := range e.members {
+		if m.id == id {
+			e.members = append(e.members[:i:i], e.members[i+1:]...)
+			e.index++
+			return
+		}
+	}
+}
+
+func (e *etcd) member(id uint64) *member {
+	for _, m := range e.members {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+func be(v uint64) []byte {
+	b := make([]byte, 8)
+	for i := range b {
+		b[i] = byte(v >> (56 - 8*i))
+	}
+	return b
+}

@@ -1,0 +1,277 @@
+package talosnode_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/client"
+	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	"github.com/siderolabs/talos/pkg/machinery/config"
+	"github.com/siderolabs/talos/pkg/machinery/config/generate"
+	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
+	configmachine "github.com/siderolabs/talos/pkg/machinery/config/machine"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
+	"github.com/siderolabs/talos/pkg/machinery/role"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"github.com/talos-manager/talos-manager/internal/simulator/kubeapi"
+	"github.com/talos-manager/talos-manager/internal/simulator/talosnode"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+)
+
+// speed of the worlds in these tests: a boot takes a fifth of a second.
+const speed = 150
+
+// lab is a world with Talos machines, one cluster's secrets and a place that hands out configs.
+type lab struct {
+	t       *testing.T
+	world   *world.World
+	bundle  *secrets.Bundle
+	version string // of Talos
+	server  *configServer
+}
+
+// configServer answers GET /config. Its answer can be changed.
+type configServer struct {
+	mu      sync.Mutex
+	answer  func(w http.ResponseWriter, r *http.Request)
+	queries []string
+	from    []string
+}
+
+func (s *configServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.queries = append(s.queries, r.URL.RawQuery)
+	s.from = append(s.from, r.RemoteAddr)
+	answer := s.answer
+	s.mu.Unlock()
+	answer(w, r)
+}
+
+func (s *configServer) give(answer func(w http.ResponseWriter, r *http.Request)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *configServer) asked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.queries...)
+}
+
+var contracts = map[string]*config.VersionContract{"v1.13.9": config.TalosVersion1_13, "v1.14.1": config.TalosVersion1_14}
+
+func newLab(t *testing.T, version string) *lab {
+	t.Helper()
+	w := world.New(world.Options{Speed: speed, Seed: 1})
+	t.Cleanup(w.Close)
+	env := talosnode.Env{Clusters: talosnode.NewClusters(), Kubernetes: kubeapi.New(w)}
+	w.BootDisk = func(m *world.Machine) world.System {
+		_, info, err := world.FindBoot(m)
+		if err != nil {
+			return nil
+		}
+		return talosnode.New(m, info, env)
+	}
+	bundle, err := secrets.NewBundle(secrets.NewFixedClock(time.Now().Add(-time.Hour)), contracts[version], secrets.WithECDSAServiceAccountKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, world: w, bundle: bundle, version: version, server: &configServer{}}
+	l.server.give(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not yet", 420) })
+	listener, err := w.Net.Listen("manager.sim:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewUnstartedServer(l.server)
+	web.Listener.Close()
+	web.Listener = listener
+	web.Start()
+	t.Cleanup(web.Close)
+	return l
+}
+
+// machine puts a machine with an installed Talos into the world and switches it on.
+func (l *lab) machine(number int64, meta map[uint8]string, args ...string) *world.Machine {
+	l.t.Helper()
+	m := l.world.AddMachine(world.Spec{Number: number, Name: fmt.Sprintf("m%d", number), UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", number),
+		IPv4: netip.AddrFrom4([4]byte{10, 5, 0, byte(number)}), BootTime: 2 * time.Second,
+		Disks: []*world.Disk{{Name: "nvme0n1", Serial: fmt.Sprint("S", number), SizeBytes: 20 << 30, Transport: "nvme"}}})
+	spec := world.ImageSpec{Version: l.version, Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("a", 64), KernelArgs: args,
+		Extensions: []string{"siderolabs/qemu-guest-agent"}, Meta: meta}
+	if err := world.InstallImage(m.Disks[0], spec); err != nil {
+		l.t.Fatal(err)
+	}
+	m.PowerOn()
+	return m
+}
+
+// config generates a machine config.
+func (l *lab) config(kind configmachine.Type, hostname, endpoint string) []byte {
+	l.t.Helper()
+	in, err := generate.NewInput("t1", endpoint, "1.36.3", generate.WithVersionContract(contracts[l.version]), generate.WithSecretsBundle(l.bundle))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cfg, err := in.Config(kind)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	data, err := cfg.Bytes()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return []byte(strings.Replace(string(data), "auto: stable", "auto: off\nhostname: "+hostname, 1))
+}
+
+func (l *lab) controlPlane(m *world.Machine) []byte {
+	return l.config(configmachine.TypeControlPlane, fmt.Sprintf("n%d", m.Number), "https://10.5.0.2:6443")
+}
+
+func (l *lab) worker(m *world.Machine) []byte {
+	return l.config(configmachine.TypeWorker, fmt.Sprintf("n%d", m.Number), "https://10.5.0.2:6443")
+}
+
+// client talks to a machine with the cluster's certificates.
+func (l *lab) client(m *world.Machine) *client.Client {
+	l.t.Helper()
+	cert, err := l.bundle.GenerateTalosAPIClientCertificate(role.MakeSet(role.Admin))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c, err := client.New(context.Background(), client.WithConfig(clientconfig.NewConfig("t1", []string{m.IPv4.String()}, l.bundle.Certs.OS.Crt, cert)),
+		client.WithEndpoints(m.IPv4.String()), client.WithGRPCDialOptions(l.dialer(), eager()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// insecure talks to a machine in maintenance.
+func (l *lab) insecure(m *world.Machine) *client.Client {
+	l.t.Helper()
+	c, err := client.New(context.Background(), client.WithTLSConfig(&tls.Config{InsecureSkipVerify: true}),
+		client.WithEndpoints(m.IPv4.String()), client.WithGRPCDialOptions(l.dialer(), eager()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// dialer gives up soon: gRPC would wait 20 s for a machine that boots.
+func (l *lab) dialer() grpc.DialOption {
+	return grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		return l.world.Net.DialContext(ctx, "tcp", addr)
+	})
+}
+
+// eager tries again at once.
+func eager() grpc.DialOption {
+	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1, MaxDelay: 10 * time.Millisecond},
+		MinConnectTimeout: 100 * time.Millisecond})
+}
+
+// until polls for a condition.
+func (l *lab) until(what string, met func(ctx context.Context) bool) {
+	l.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		ok := met(ctx)
+		cancel()
+		if ok {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	l.t.Fatalf("waited in vain for %s", what)
+}
+
+// answers waits for a machine's API with the cluster's certificates.
+func (l *lab) answers(m *world.Machine) *client.Client {
+	l.t.Helper()
+	c := l.client(m)
+	l.until("the API of "+m.Name, func(ctx context.Context) bool { _, err := c.Version(ctx); return err == nil })
+	return c
+}
+
+// maintenance waits for a machine's maintenance API.
+func (l *lab) maintenance(m *world.Machine) *client.Client {
+	l.t.Helper()
+	c := l.insecure(m)
+	l.until("maintenance mode of "+m.Name, func(ctx context.Context) bool { _, err := c.Version(ctx); return err == nil })
+	return c
+}
+
+func (l *lab) apply(c *client.Client, data []byte) *machine.ApplyConfiguration {
+	l.t.Helper()
+	r, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{Data: data})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return r.GetMessages()[0]
+}
+
+// configured gives a machine whose config was applied in maintenance, and its client.
+func (l *lab) configured(number int64, data func(*world.Machine) []byte) (*world.Machine, *client.Client) {
+	l.t.Helper()
+	m := l.machine(number, nil)
+	l.apply(l.maintenance(m), data(m))
+	return m, l.answers(m)
+}
+
+func (l *lab) members(c *client.Client) []*machine.EtcdMember {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	r, err := c.EtcdMemberList(ctx, &machine.EtcdMemberListRequest{})
+	if err != nil {
+		return nil
+	}
+	return r.GetMessages()[0].GetMembers()
+}
+
+func (l *lab) voters(c *client.Client) int {
+	n := 0
+	for _, m := range l.members(c) {
+		if !m.GetIsLearner() {
+			n++
+		}
+	}
+	return n
+}
+
+func recording(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// stage is what MachineStatus says, as "running true".
+func stage(ctx context.Context, c *client.Client) string {
+	s, err := safe.StateGet[*runtime.MachineStatus](ctx, c.COSI, runtime.NewMachineStatus().Metadata())
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s %t", s.TypedSpec().Stage, s.TypedSpec().Status.Ready)
+}
