@@ -9,7 +9,9 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/store/storetest"
+	"github.com/talos-manager/talos-manager/internal/wait"
 	"github.com/talos-manager/talos-manager/internal/workflow"
+	"github.com/talos-manager/talos-manager/internal/workflow/workflowtest"
 )
 
 // burst is an operation of many steps, each of which waits a few times.
@@ -44,14 +46,53 @@ func TestABurstOfOperationsLosesNone(t *testing.T) {
 		kind := burst(3, 1, 20*time.Millisecond, &looks, &late)
 		e := l.start(t, workflow.Options{Replica: "a"}, kind)
 		l.start(t, workflow.Options{Replica: "b"}, kind)
-		runBurst(t, l, e, 60)
-		if got, want := looks.Load(), int64(60*3*2); got != want {
+		runBurst(t, l, e, 30)
+		if got, want := looks.Load(), int64(30*3*2); got != want {
 			t.Errorf("steps looked %d times, want %d: one ran twice or not at all", got, want)
 		}
 	})
 }
 
+func TestOperationsSurviveARestartOfPostgres(t *testing.T) {
+	t.Parallel()
+	server, err := storetest.StartServer()
+	if err != nil {
+		t.Fatalf("this test needs a Postgres of its own: %v", err)
+	}
+	t.Cleanup(func() { _ = server.Remove() })
+	l := onStore(storetest.PostgresOn(t, server).Open(t))
+	var looks, late atomic.Int64
+	o := quick("a")
+	o.Backoff = 100*time.Millisecond
+	e := l.start(t, o, burst(6, 2, 50*time.Millisecond, &looks, &late))
+	ids := enqueueBurst(t, e, 20)
+	awaitLooks(t, &looks, 100)
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	down := looks.Load()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	awaitBurst(t, l, ids)
+	t.Logf("stopped after %d looks, back for %s until all were done", down, time.Since(back).Round(time.Millisecond))
+}
+
+func awaitLooks(t *testing.T, looks *atomic.Int64, n int64) {
+	t.Helper()
+	err := wait.Until(t.Context(), "steps to run", 5*time.Millisecond, func(context.Context) (bool, error) { return looks.Load() >= n, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func runBurst(t testing.TB, l lab, e *workflow.Engine, n int) {
+	t.Helper()
+	awaitBurst(t, l, enqueueBurst(t, e, n))
+}
+
+func enqueueBurst(t testing.TB, e *workflow.Engine, n int) []string {
 	t.Helper()
 	ids := make([]string, n)
 	for i := range ids {
@@ -61,20 +102,14 @@ func runBurst(t testing.TB, l lab, e *workflow.Engine, n int) {
 		}
 		ids[i] = op.ID
 	}
-	deadline := time.Now().Add(2 * time.Minute)
+	return ids
+}
+
+func awaitBurst(t testing.TB, l lab, ids []string) {
+	t.Helper()
 	for _, id := range ids {
-		for {
-			op, err := l.journal.Operation(t.Context(), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if op.State == fleet.Succeeded {
-				break
-			}
-			if op.State.Final() || time.Now().After(deadline) {
-				t.Fatalf("operation %s is %s: %s", id, op.State, op.Error)
-			}
-			<-time.After(20 * time.Millisecond)
+		if op := workflowtest.Await(t, l.journal, id, time.Minute, workflowtest.Final); op.State != fleet.Succeeded {
+			t.Fatalf("operation %s is %s: %s", id, op.State, op.Error)
 		}
 	}
 }

@@ -202,8 +202,8 @@ func (e *Engine) reviveOnce() {
 	if len(ids) == 0 {
 		return
 	}
-	// A job of a killed replica stays "running" in River for minutes, and must not stand in the way of a new one:
-	// jobs are unique within one length of a lease only.
+	// A job of a killed replica, or of this one's earlier life, stays "running" in River for minutes and must not
+	// stand in the way of a new one: jobs are unique within one length of a lease, and for one inserter.
 	if err := e.queue.insert(ctx, ids, e.now().UnixMilli()/e.o.Lease.Milliseconds()); err != nil {
 		e.o.Log.Warn("cannot insert jobs for due operations", "error", err)
 	}

@@ -20,10 +20,11 @@ const (
 	queueName  = "operations"
 )
 
-// lookArgs is a job: look at this operation. Round is what makes two jobs for one operation the same one, see
-// reviveOnce; it is 0 for jobs that somebody's request needs and that are never the same.
+// lookArgs is a job: look at this operation. By and Round are what makes two jobs for one operation the same one, see
+// reviveOnce; Round is 0 for jobs that somebody's request needs and that are never the same.
 type lookArgs struct {
 	Operation string `json:"operation" river:"unique"`
+	By        string `json:"by" river:"unique"` // the life of a replica that inserted it
 	Round     int64  `json:"round" river:"unique"`
 }
 
@@ -58,8 +59,9 @@ func newQueue[TTx any](driver riverdriver.Driver[TTx], work func(context.Context
 	if err := river.AddWorkerSafely(workers, &looker{work: work}); err != nil {
 		return queue{}, fmt.Errorf("river: %w", err)
 	}
+	life := clientID(o.Replica)
 	client, err := river.NewClient(driver, &river.Config{
-		ID:                          clientID(o.Replica),
+		ID:                          life,
 		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: maxHeld}},
 		Workers:                     workers,
 		FetchCooldown:               min(20*time.Millisecond, o.Poll),
@@ -75,14 +77,16 @@ func newQueue[TTx any](driver riverdriver.Driver[TTx], work func(context.Context
 		return queue{}, fmt.Errorf("river: %w", err)
 	}
 	return queue{
-		start:  client.Start,
-		stop:   client.Stop,
-		kill:   client.StopAndCancel,
-		insert: func(ctx context.Context, ids []string, round int64) error { return insert(ctx, client, ids, round) },
+		start: client.Start,
+		stop:  client.Stop,
+		kill:  client.StopAndCancel,
+		insert: func(ctx context.Context, ids []string, round int64) error {
+			return insert(ctx, client, ids, life, round)
+		},
 	}, nil
 }
 
-func insert[TTx any](ctx context.Context, client *river.Client[TTx], ids []string, round int64) error {
+func insert[TTx any](ctx context.Context, client *river.Client[TTx], ids []string, by string, round int64) error {
 	jobs := make([]river.InsertManyParams, len(ids))
 	for i, id := range ids {
 		opts := &river.InsertOpts{Queue: queueName, MaxAttempts: 3}
@@ -91,7 +95,7 @@ func insert[TTx any](ctx context.Context, client *river.Client[TTx], ids []strin
 				rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 			}}
 		}
-		jobs[i] = river.InsertManyParams{Args: lookArgs{Operation: id, Round: round}, InsertOpts: opts}
+		jobs[i] = river.InsertManyParams{Args: lookArgs{Operation: id, By: by, Round: round}, InsertOpts: opts}
 	}
 	_, err := client.InsertMany(ctx, jobs)
 	return err
