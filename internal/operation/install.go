@@ -1,0 +1,164 @@
+package operation
+
+import (
+	"context"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// InstallOptions are how to install.
+type InstallOptions struct {
+	// Wipe says that the disk may hold data: without it an install stops and asks before it overwrites something
+	// it did not write.
+	Wipe bool `json:"wipe,omitempty"`
+	// ImageSHA256 is the checksum of the image file, hex; "" if unknown.
+	ImageSHA256 string `json:"imageSHA256,omitempty"`
+}
+
+// Install puts Talos on a server and makes it a node of its cluster. Everything that can be wrong with the
+// records is refused here, before anything changes.
+func (o *Operations) Install(ctx context.Context, actor, ref string, options InstallOptions) (fleet.Operation, error) {
+	s, err := o.Store.Server(ctx, ref)
+	if err != nil {
+		return fleet.Operation{}, err
+	}
+	if err := o.mayInstall(ctx, s); err != nil {
+		return fleet.Operation{}, err
+	}
+	op, err := o.engine.Enqueue(ctx, workflow.New{Kind: KindInstall, ServerID: s.ID, ClusterID: s.Assignment.ClusterID, Actor: actor, Input: options})
+	if err != nil {
+		return op, err
+	}
+	if err := o.ensureBootstrap(ctx, actor, s); err != nil {
+		return op, err
+	}
+	return op, o.audit(ctx, actor, KindInstall, "server", s.ID, "install Talos on "+s.Name)
+}
+
+func (o *Operations) mayInstall(ctx context.Context, s fleet.Server) error {
+	switch {
+	case !s.Assignment.Assigned():
+		return fleet.Errorf(fleet.Invalid, "server %s belongs to no cluster", s.Name).
+			WithHint("talos-manager server assign %s --cluster NAME", s.Name)
+	case !s.MissingAt.IsZero():
+		return fleet.Errorf(fleet.Refused, "server %s is not listed by its account any more", s.Name).
+			WithHint("talos-manager server sync, and look at the account's state")
+	case s.State == fleet.Ready || s.State == fleet.Configured || s.State == fleet.Unhealthy:
+		return fleet.Errorf(fleet.Refused, "server %s is a node of its cluster already; an install would wipe it", s.Name).
+			WithHint("take it out of its cluster first: talos-manager server assign %s --cluster ''", s.Name)
+	case s.Address() == "":
+		return fleet.Errorf(fleet.Refused, "server %s has no address", s.Name)
+	case o.URL == "":
+		return fleet.Errorf(fleet.Invalid, "machines cannot reach this program: HOST is not set").
+			WithHint("set HOST to the address under which servers reach /config, as https://talos-manager.example.com")
+	}
+	_, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	return err
+}
+
+func (o *Operations) installKind() workflow.Kind {
+	return workflow.Kind{Name: KindInstall,
+		Steps:    func(*workflow.Run) ([]workflow.Step, error) { return o.installSteps(), nil },
+		OnFail:   o.installStopped,
+		OnCancel: o.installStopped,
+	}
+}
+
+// installSteps lists what an install does, in order. Nothing is lost before "write the image"; after it, the old
+// system is gone.
+func (o *Operations) installSteps() []workflow.Step {
+	steps := []workflow.Step{{Name: "check the records", Do: o.checkRecords}}
+	steps = append(steps, o.rescueSteps()...)
+	return append(steps,
+		workflow.Step{Name: "choose the disk", Do: o.chooseDisk},
+		workflow.Step{Name: "write the image", Do: o.writeImage},
+		workflow.Step{Name: "write the boot data", Do: o.writeBootData},
+		workflow.Step{Name: "boot Talos", Do: o.bootTalos},
+		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
+		workflow.Step{Name: "check the node", Do: o.checkNode},
+		workflow.Step{Name: "wait for Kubernetes", Do: o.waitKubernetes},
+		workflow.Step{Name: "label the node", Do: o.labelNode},
+	)
+}
+
+// plan is what an install decided; kept so that every step goes by the same.
+type plan struct {
+	TalosVersion string     `json:"talosVersion"`
+	Schematic    string     `json:"schematic,omitempty"` // factory id; "" for a plain image
+	Image        string     `json:"image"`
+	Plain        bool       `json:"plain,omitempty"` // an image of our settings, not the factory's
+	Disk         fleet.Disk `json:"disk,omitzero"`
+	Writing      bool       `json:"writing,omitempty"` // from here on the disk holds what we wrote
+	Failed       int        `json:"failed,omitempty"`  // writes that failed
+	Firmware     string     `json:"firmware,omitempty"`
+}
+
+const planKey = "plan"
+
+func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error {
+	s, _, err := o.server(ctx, run)
+	if err != nil {
+		return err
+	}
+	made, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	if err != nil {
+		return err
+	}
+	p := plan{TalosVersion: made.Cluster.TalosVersion}
+	if image := o.Images[s.Architecture]; image != "" {
+		p.Image, p.Plain = image, true
+	} else if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made); err != nil {
+		return err
+	}
+	if err := run.Set(ctx, planKey, p); err != nil {
+		return err
+	}
+	run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
+	return o.Store.SetState(ctx, s.ID, s.State, fleet.Installing)
+}
+
+// factoryImage has the factory build the image of a server: its schematic with the address of our /config. The
+// factory must know the schematic without it too: the installer image in the config, for upgrades, is of that one.
+func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made) (id, image string, err error) {
+	if _, err := o.Factory.CreateSchematic(ctx, made.Schematic.YAML); err != nil {
+		return "", "", err
+	}
+	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
+	if err != nil {
+		return "", "", err
+	}
+	id, err = o.Factory.CreateSchematic(ctx, yaml)
+	if err != nil {
+		return "", "", err
+	}
+	return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
+}
+
+// configURL is what a machine fetches its config from: Talos fills in the variables. Source: talos
+// internal/app/machined/pkg/runtime/v1alpha1/platform/metal.
+func (o *Operations) configURL() string { return o.URL + "/config?uuid=${uuid}&code=${code}" }
+
+// installStopped lets go of what an install holds: nobody gets the config any more.
+func (o *Operations) installStopped(ctx context.Context, run *workflow.Run) error {
+	s, err := o.Store.Server(ctx, run.Operation().ServerID)
+	if err != nil {
+		return err
+	}
+	if err := o.Store.Disarm(ctx, s.ID); err != nil {
+		return err
+	}
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil {
+		return err
+	}
+	to := fleet.Broken
+	if !p.Writing {
+		to = fleet.Known // the machine has what it had
+	}
+	if s.State == fleet.Installing || s.State == fleet.Configured {
+		return o.Store.SetState(ctx, s.ID, s.State, to)
+	}
+	return nil
+}

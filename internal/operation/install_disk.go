@@ -1,0 +1,161 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/rescue"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// chooseDisk decides what is overwritten, and refuses to go on with a machine that cannot be told from others.
+func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
+	s, _, err := o.server(ctx, run)
+	if err != nil {
+		return err
+	}
+	if err := o.checkIdentity(ctx, s); err != nil {
+		return err
+	}
+	disk, err := rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
+	if err != nil {
+		return err
+	}
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil {
+		return err
+	}
+	if err := mayOverwrite(run, s, p, disk); err != nil {
+		return err
+	}
+	p.Disk, p.Firmware = disk, s.Facts.Firmware
+	run.Log(ctx, "disk %s", rescue.Describe([]fleet.Disk{disk}))
+	if err := run.Set(ctx, planKey, p); err != nil {
+		return err
+	}
+	if s.Assignment.InstallDisk != "" || disk.ID() == "" {
+		return nil
+	}
+	// The config names the disk by what never changes; write it down before the config is made.
+	s.Assignment.InstallDisk = disk.ID()
+	_, err = o.Store.Assign(ctx, s.ID, s.Assignment)
+	return err
+}
+
+// checkIdentity refuses an unusable UUID and one that another server has too.
+func (o *Operations) checkIdentity(ctx context.Context, s fleet.Server) error {
+	if err := fleet.CheckUUID(s.Name, s.Facts.UUID); err != nil {
+		return err
+	}
+	same, err := o.Store.ServersByUUID(ctx, s.Facts.UUID)
+	if err != nil {
+		return err
+	}
+	for _, other := range same {
+		if other.ID != s.ID {
+			return fleet.Errorf(fleet.Refused, "servers %s and %s have the same SMBIOS UUID %s: the config of one could go to the other", s.Name, other.Name, s.Facts.UUID).
+				WithHint("ask Hetzner support to give %s a UUID of its own; `talos-manager server show %s` has the mail to send", s.Name, s.Name)
+		}
+	}
+	return nil
+}
+
+// mayOverwrite asks before data is lost that this program did not write. The answer must name the disk by its
+// serial number, or its WWID where it has none.
+func mayOverwrite(run *workflow.Run, s fleet.Server, p plan, disk fleet.Disk) error {
+	var options InstallOptions
+	if err := run.Input(&options); err != nil {
+		return err
+	}
+	if len(disk.Contents) == 0 || options.Wipe || p.Writing && p.Disk.ID() == disk.ID() {
+		return nil
+	}
+	name := disk.Serial
+	if name == "" {
+		name = disk.ID()
+	}
+	if name == "" {
+		name = s.Name
+	}
+	if answer, ok := run.Answer(); ok && strings.TrimSpace(answer) == name {
+		return nil
+	}
+	return workflow.Ask(fmt.Sprintf("The disk %s of server %s is not blank: %s. Everything on it will be lost. To go on, answer with %s",
+		rescue.Describe([]fleet.Disk{disk}), s.Name, strings.Join(disk.Contents, ", "), name))
+}
+
+const (
+	writeLook   = 2 * time.Second
+	writeGiveUp = 60 * time.Minute
+)
+
+// writeImage has the rescue system write the image, and watches. The write is detached: it goes on while we are
+// dead, and is not started twice for one operation.
+func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
+	s, _, err := o.server(ctx, run)
+	if err != nil {
+		return err
+	}
+	p, options, err := o.writing(ctx, run)
+	if err != nil {
+		return err
+	}
+	session, err := o.session(ctx, run, s)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	w := rescue.Write{Token: fmt.Sprintf("%s-%d", run.ID(), p.Failed), Disk: p.Disk, URL: p.Image, SHA256: options.ImageSHA256}
+	status, err := session.WriteStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Token != w.Token {
+		if err := o.startWrite(ctx, run, session, w); err != nil {
+			return err
+		}
+		return workflow.Wait("the image to be written", o.pace(writeLook))
+	}
+	run.Progress(ctx, status.Bytes, 0, "bytes")
+	if err := status.Err(w); err != nil {
+		p.Failed++ // the next attempt is a new write
+		return errors.Join(err, run.Set(ctx, planKey, p))
+	}
+	if status.Phase != "written" || status.Exit != 0 {
+		return workflow.Wait("the image to be written ("+status.Phase+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
+			WithHint("log in to the rescue system and look at /run/talos-manager/log")
+	}
+	run.Log(ctx, "%d MB written and read back", status.Bytes>>20)
+	return nil
+}
+
+func (o *Operations) writing(ctx context.Context, run *workflow.Run) (p plan, options InstallOptions, err error) {
+	if err := run.Input(&options); err != nil {
+		return p, options, err
+	}
+	if _, err := run.Get(planKey, &p); err != nil || p.Writing {
+		return p, options, err
+	}
+	p.Writing = true
+	return p, options, run.Set(ctx, planKey, p)
+}
+
+// startWrite looks once more whether the disk of that name is the chosen one: names change between boots.
+func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session *rescue.Session, w rescue.Write) error {
+	facts, err := session.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range facts.Disks {
+		if d.Name == w.Disk.Name && d.ID() == w.Disk.ID() && d.SizeBytes == w.Disk.SizeBytes {
+			run.Log(ctx, "writing %s to %s", w.URL, rescue.Describe([]fleet.Disk{d}))
+			return session.StartWrite(ctx, w)
+		}
+	}
+	return fleet.Errorf(fleet.Refused, "the disk that was chosen, %s, is not at /dev/%s any more", w.Disk.ID(), w.Disk.Name).
+		WithHint("order the install again: talos-manager server install")
+}
