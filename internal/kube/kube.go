@@ -1,0 +1,92 @@
+// Package kube speaks to the Kubernetes API of one cluster: which nodes there are and why they are not Ready, labels
+// and taints, cordons, deleting a node, and serving certificates for kubelets.
+//
+// It refuses to run anything: a kubeconfig with an exec plugin is an error. It never takes away a label or a taint
+// that it was not asked about, and never changes one that Talos owns (annotations talos.dev/owned-…), because Talos
+// would change it back. It never approves a certificate for a name or an address that the caller does not know to be
+// that node's. It does not drain and does not wait; whoever waits looks again.
+package kube
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// manager is the field manager that our changes carry in the API's records.
+const manager = "talos-manager"
+
+// callTime ends a call that nobody answers: an API server without etcd quorum holds requests for a minute, and an
+// operation's slice is shorter.
+const callTime = 10 * time.Second
+
+// Cluster is the API of one Kubernetes cluster. It is safe for use by many goroutines. Close it.
+type Cluster struct {
+	host      string
+	client    kubernetes.Interface
+	transport *http.Transport
+}
+
+// Open reads a kubeconfig and makes a client of its current context; it does not connect yet. A nil dial is the
+// ordinary one.
+func Open(kubeconfig []byte, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Cluster, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "read kubeconfig: %w", err)
+	}
+	if config.ExecProvider != nil || config.AuthProvider != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "kubeconfig of %s runs a program to log in", config.Host).
+			WithHint("give a kubeconfig with a client certificate or a token")
+	}
+	config.UserAgent = manager
+	config.WarningHandler = rest.NoWarnings{} // the default one writes to stderr
+	config.QPS, config.Burst = 50, 100
+	return open(config, dial)
+}
+
+// open has a transport of its own instead of client-go's shared ones: those are never freed when they have a dialer.
+func open(config *rest.Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Cluster, error) {
+	secure, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "kubeconfig of %s: %w", config.Host, err)
+	}
+	t := &http.Transport{
+		TLSClientConfig: secure, DialContext: dial, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: callTime, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: 4,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	if dial == nil {
+		t.Proxy = http.ProxyFromEnvironment
+		t.DialContext = (&net.Dialer{Timeout: callTime, KeepAlive: 30 * time.Second}).DialContext
+	}
+	wrapped, err := rest.HTTPWrappersForConfig(config, t)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "kubeconfig of %s: %w", config.Host, err)
+	}
+	client, err := kubernetes.NewForConfigAndClient(config, &http.Client{Transport: wrapped})
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "kubeconfig of %s: %w", config.Host, err)
+	}
+	return &Cluster{host: config.Host, client: client, transport: t}, nil
+}
+
+// Close ends the connections that no call uses.
+func (c *Cluster) Close() { c.transport.CloseIdleConnections() }
+
+// Version is the API server's, v1.36.3.
+func (c *Cluster) Version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	data, err := c.client.Discovery().RESTClient().Get().AbsPath("/version").DoRaw(ctx)
+	if err != nil {
+		return "", c.explain(ctx, err, "ask for the version")
+	}
+	return readVersion(data)
+}
