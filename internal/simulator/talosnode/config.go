@@ -82,7 +82,7 @@ func (n *node) setConfig(cfg config.Provider) {
 	n.running = cfg
 	n.mu.Unlock()
 	n.kube.changed()
-	n.publish()
+	n.publishNow()
 }
 
 // setPersistent makes a config that of the next boot. Talos writes it to STATE.
@@ -100,7 +100,7 @@ func (n *node) setPersistent(cfg config.Provider) error {
 	n.mu.Lock()
 	n.persistent = cfg
 	n.mu.Unlock()
-	n.publish()
+	n.publishNow()
 	return nil
 }
 

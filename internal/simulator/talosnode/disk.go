@@ -22,11 +22,10 @@ const (
 
 // disk is where Talos is installed, nil if the disk was wiped meanwhile.
 func (n *node) disk() *world.Disk {
-	d, _, err := world.FindBoot(n.machine)
-	if err != nil {
+	if n.boot == nil || !world.HasPartition(n.boot, "META") {
 		return nil
 	}
-	return d
+	return n.boot
 }
 
 // holder finds the disk that has a partition.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,7 +78,7 @@ var contracts = map[string]*config.VersionContract{"v1.13.9": config.TalosVersio
 
 func newLab(t *testing.T, version string) *lab {
 	t.Helper()
-	w := world.New(world.Options{Speed: speed, Seed: 1})
+	w := world.New(world.Options{Speed: speed, Seed: 1, Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	t.Cleanup(w.Close)
 	env := talosnode.Env{Clusters: talosnode.NewClusters(), Kubernetes: kubeapi.New(w)}
 	w.BootDisk = func(m *world.Machine) world.System {
@@ -274,4 +275,14 @@ func stage(ctx context.Context, c *client.Client) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%s %t", s.TypedSpec().Stage, s.TypedSpec().Status.Ready)
+}
+
+// testWriter shows what the world warns of, until the test has ended.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	if w.t.Context().Err() == nil {
+		w.t.Logf("%s", p)
+	}
+	return len(p), nil
 }

@@ -34,6 +34,7 @@ type node struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	halted chan outcome
+	boot   *world.Disk // Talos is installed there
 	booted time.Time
 
 	events    *eventLog
@@ -48,6 +49,7 @@ type node struct {
 	dmesg     *host.Dmesg
 
 	publishing sync.Mutex
+	dirty      chan struct{} // the resources are to be looked at again
 
 	mu         sync.Mutex
 	running    config.Provider // what the node runs
@@ -63,7 +65,8 @@ type node struct {
 
 func newNode(s *system) *node {
 	n := &node{system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(),
-		complete: make(chan struct{}), meta: map[uint8]string{}}
+		complete: make(chan struct{}), dirty: make(chan struct{}, 1), meta: map[uint8]string{}}
+	n.boot, _, _ = world.FindBoot(s.machine)
 	for k, v := range s.info.Meta {
 		n.meta[k] = v
 	}
@@ -87,6 +90,7 @@ func newNode(s *system) *node {
 func (n *node) run(ctx context.Context) outcome {
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	defer n.stop()
+	n.go_(n.publisher)
 	n.go_(n.start)
 	for {
 		select {

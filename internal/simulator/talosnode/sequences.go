@@ -16,7 +16,7 @@ func (q *sequencer) boot() {
 	if q.run(n.ctx, "install", false, n.finishStaged) != nil {
 		return
 	}
-	_ = q.run(n.ctx, "boot", false, n.boot)
+	_ = q.run(n.ctx, "boot", false, n.bootPhases)
 }
 
 func (q *sequencer) reboot(ctx context.Context, mode machine.RebootRequest_Mode, force bool) {
@@ -48,8 +48,8 @@ func (n *node) initialize() []phase {
 	}
 }
 
-// boot makes a configured node what it shall be.
-func (n *node) boot() []phase {
+// bootPhases make a configured node what it shall be.
+func (n *node) bootPhases() []phase {
 	return []phase{
 		one("memorySizeCheck", "memorySizeCheck", instant),
 		one("diskSizeCheck", "diskSizeCheck", instant),

@@ -24,6 +24,7 @@ const (
 	quorumPods    = 14 * time.Second // from a lost quorum to static pods that are not ready
 	quorumFailing = 34 * time.Second // to an etcd that is not healthy
 
+	publishTime  = 50 * time.Millisecond // between two looks at the COSI resources
 	apiStartTime = 300 * time.Millisecond
 	apiGraceTime = 10 * time.Second
 	fatalTime    = 10 * time.Second // from a fatal error to the reboot

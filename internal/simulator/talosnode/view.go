@@ -32,13 +32,36 @@ var stages = map[machine.MachineStatusEvent_MachineStage]runtime.MachineStage{
 // resources gives the COSI state.
 func (n *node) resources() state.State { return n.store.State() }
 
-// publish makes the COSI resources say what the node is.
+// publish has the COSI resources say what the node is, soon.
 func (n *node) publish() {
-	if n.ctx == nil || n.ctx.Err() != nil {
-		return
+	select {
+	case n.dirty <- struct{}{}:
+	default:
 	}
+}
+
+// publisher brings the resources up to date after changes, several at a time.
+func (n *node) publisher() {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-n.dirty:
+		}
+		n.publishNow()
+		if !n.sleep(n.ctx, publishTime) {
+			return
+		}
+	}
+}
+
+// publishNow does it at once: no two configs may become one version.
+func (n *node) publishNow() {
 	n.publishing.Lock()
 	defer n.publishing.Unlock()
+	if n.ctx.Err() != nil {
+		return
+	}
 	if err := n.store.Apply(n.ctx, n.view()); err != nil && n.ctx.Err() == nil {
 		n.w.Log.Error("talos resources", "machine", n.machine.Name, "error", err)
 	}
@@ -65,8 +88,8 @@ func (n *node) view() resources.View {
 	for _, e := range n.info.Extensions {
 		v.Extensions = append(v.Extensions, resources.Extension{Name: e[strings.LastIndex(e, "/")+1:], Version: n.info.Version, Author: "Sidero Labs"})
 	}
-	if d := n.disk(); d != nil {
-		v.SystemDisk = d.Name
+	if n.boot != nil {
+		v.SystemDisk = n.boot.Name
 	}
 	if v.Maintenance || !n.configured() {
 		return v
