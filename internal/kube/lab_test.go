@@ -44,9 +44,12 @@ func everywhere(t *testing.T, promise func(*lab)) {
 	t.Run("real", func(t *testing.T) { promise(realCluster(t)) })
 }
 
-func simulated(t *testing.T) *lab {
+func simulated(t *testing.T) *lab { return simulatedAt(t, 1) }
+
+// simulatedAt has a world of so many seconds a second.
+func simulatedAt(t *testing.T, speed float64) *lab {
 	t.Helper()
-	w := world.New(world.Options{Speed: 100, Seed: 1})
+	w := world.New(world.Options{Speed: speed, Seed: 1})
 	t.Cleanup(w.Close)
 	l := &lab{T: t, url: "https://10.0.0.1:6443", dial: w.Net.DialContext, ca: newAuthority(t), world: w, sim: kubeapi.New(w)}
 	listener, err := w.Net.Listen("10.0.0.1:6443")
@@ -91,7 +94,7 @@ func (l *lab) client(user string, groups ...string) kubernetes.Interface {
 	return c
 }
 
-// addNode registers a node that nobody runs.
+// addNode registers a node that nobody runs, and waits until the controllers are done with it.
 func (l *lab) addNode(name string, change func(*corev1.Node)) {
 	l.Helper()
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/hostname": name}}}
@@ -110,10 +113,11 @@ func (l *lab) addNode(name string, change func(*corev1.Node)) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	made.Status = status
+	made.Status, made.ResourceVersion = status, ""
 	if _, err := l.admin.CoreV1().Nodes().UpdateStatus(l.Context(), made, metav1.UpdateOptions{}); err != nil {
 		l.Fatal(err)
 	}
+	l.until(name+" has its pod network", func() bool { return l.real || l.raw(name).Spec.PodCIDR != "" })
 }
 
 // raw reads a node as Kubernetes has it.

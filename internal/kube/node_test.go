@@ -111,7 +111,7 @@ func TestWaitingForNodesSaysForWhomAndWhy(t *testing.T) {
 }
 
 func TestAJoiningNodeIsWaitedForUntilItIsReady(t *testing.T) {
-	l := simulated(t)
+	l := simulatedAt(t, 100)
 	waits := func() string {
 		all, err := l.Nodes(l.Context())
 		if err != nil {

@@ -69,6 +69,7 @@ func checkTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
 func (q *request) setDefaults(obj object) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
+		o.Status = corev1.PodStatus{}
 		defaultPod(o)
 	case *corev1.Namespace:
 		o.Status.Phase = corev1.NamespaceActive
