@@ -49,7 +49,7 @@ func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
 
 // FindArm reads the arm of a code, expired or not: a refusal wants to say why. fleet.NotFound names no code.
 func (s *Store) FindArm(ctx context.Context, codeHash string) (Arm, error) {
-	all, err := list(ctx, s.reader, s.scanArm, `SELECT `+armColumns+` FROM arms WHERE code_hash = $1`, codeHash)
+	all, err := list(ctx, s.reader, s.scanArm, `SELECT `+armColumns+` FROM arms WHERE code_hash = $1 AND code_hash <> ''`, codeHash)
 	if err != nil {
 		return Arm{}, s.explain("look for a one-time code", err)
 	}
@@ -74,7 +74,7 @@ func (s *Store) ArmOf(ctx context.Context, serverID string) (Arm, error) {
 // NoteRefusal counts a fetch that was refused, and why.
 func (s *Store) NoteRefusal(ctx context.Context, id, why string) error {
 	return s.write(ctx, "count a fetch", func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `UPDATE arms SET attempts = attempts + 1, refusal = $2 WHERE id = $1`, id, why))
+		n, err := affected(t.ExecContext(ctx, `UPDATE arms SET attempts = attempts + 1, refusal = $2 WHERE id = $1`, id, text(why)))
 		t.changed("arms", id)
 		return one(n, err, "arm", id)
 	})

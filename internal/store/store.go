@@ -147,25 +147,3 @@ func (s *Store) Postgres() *pgxpool.Pool { return s.pool }
 func (s *Store) Ping(ctx context.Context) error {
 	return s.explain("ask the database", s.reader.PingContext(ctx))
 }
-
-// checkKey opens a value that was sealed when the database was made: a wrong key shows at start instead of in the
-// middle of an install.
-func (s *Store) checkKey(ctx context.Context) error {
-	const place, word = "settings/seal.check", "sealed"
-	return s.write(ctx, "check the key of the database", func(t *tx) error {
-		var text string
-		err := t.QueryRowContext(ctx, `
-			INSERT INTO settings (name, value) VALUES ('seal.check', $1)
-			ON CONFLICT (name) DO UPDATE SET name = excluded.name
-			RETURNING value`, encodeHex(s.box.Seal([]byte(word), place))).Scan(&text)
-		if err != nil {
-			return err
-		}
-		sealed, err := decodeHex(text)
-		if err != nil {
-			return err
-		}
-		_, err = s.box.Open(sealed, place)
-		return err
-	})
-}

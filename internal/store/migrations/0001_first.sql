@@ -161,7 +161,7 @@ CREATE TABLE arms (
     id           TEXT PRIMARY KEY,
     server_id    TEXT NOT NULL,
     operation_id TEXT NOT NULL,
-    code_hash    TEXT NOT NULL UNIQUE,
+    code_hash    TEXT NOT NULL,
     uuid         TEXT NOT NULL,
     armed_at     BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL,
@@ -173,6 +173,7 @@ CREATE TABLE arms (
 
 -- At most one code opens a server's config.
 CREATE UNIQUE INDEX arms_server ON arms (server_id);
+CREATE UNIQUE INDEX arms_code ON arms (code_hash) WHERE code_hash <> '';
 CREATE INDEX arms_uuid ON arms (uuid);
 
 CREATE TABLE budgets (
