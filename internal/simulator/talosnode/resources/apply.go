@@ -68,6 +68,9 @@ func (s *Store) put(ctx context.Context, o owned) error {
 	}
 	if exists {
 		o.Metadata().SetVersion(old.Metadata().Version())
+		if err := o.Metadata().SetOwner(o.owner); err != nil {
+			return err
+		}
 		if err := s.state.Update(ctx, o.Resource, state.WithUpdateOwner(o.owner)); err != nil {
 			return err
 		}

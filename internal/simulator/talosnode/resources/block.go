@@ -46,6 +46,10 @@ func (v View) block(w *wanted) {
 		w.add("block.UserDiskConfigController", with(block.NewUserDiskConfigStatus(block.NamespaceName, block.UserDiskConfigStatusID),
 			block.UserDiskConfigStatusSpec{Ready: true, TornDown: true}))
 	}
+	if v.Maintenance { // asked for, and waiting for a disk
+		w.add("block.VolumeConfigController", with(block.NewVolumeMountRequest(block.NamespaceName, "/var/mnt"),
+			block.VolumeMountRequestSpec{VolumeID: "/var/mnt", Requester: "block.VolumeConfigController"}))
+	}
 	for _, d := range v.Volumes {
 		v.volume(w, d)
 	}
@@ -146,6 +150,7 @@ func (v View) volume(w *wanted, d Volume) {
 		Spec: request, Source: s.MountLocation, Target: d.Mount, Filesystem: d.Filesystem, EncryptionProvider: s.EncryptionProvider,
 		ProjectQuotaSupport: d.ID == "EPHEMERAL",
 	}))
+	v.mounts(w, d)
 }
 
 func mountSpec(d Volume) block.MountSpec {
@@ -159,7 +164,9 @@ func mountSpec(d Volume) block.MountSpec {
 	case "/var/log", "/var/log/containers", "/var/log/pods", "/var/mnt":
 		m.FileMode = 0o755
 	case "/var/log/audit/kube":
-		m.UID, m.GID = 65534, 65534
+		m.UID, m.GID, m.RecursiveRelabel = 65534, 65534, true
+	case "/var/lib/cni", "/var/lib/kubelet/seccomp/profiles":
+		m.RecursiveRelabel = true
 	}
 	return m
 }

@@ -101,6 +101,11 @@ func (v View) secrets(w *wanted) {
 	if v.configured() {
 		add("secrets.APICertSANsController", secrets.CertSANAPIID, v.Hostname, local)
 	}
+	if v.configured() && v.Type.IsControlPlane() {
+		names := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + v.domain(), "localhost", v.Hostname}
+		w.add("secrets.KubernetesCertSANsController", with(secrets.NewCertSAN(secrets.NamespaceName, secrets.CertSANKubernetesID),
+			secrets.CertSANSpec{IPs: append(v.bare(), local), DNSNames: names}))
+	}
 }
 
 func (v View) etcd(w *wanted) {

@@ -119,7 +119,7 @@ func family(a netip.Addr) nethelpers.Family {
 
 func scope(a netip.Addr) nethelpers.Scope {
 	switch {
-	case a.IsLoopback():
+	case a.IsLoopback(), a == hostDNS():
 		return nethelpers.ScopeHost
 	case a.IsLinkLocalUnicast():
 		return nethelpers.ScopeLink
@@ -131,6 +131,9 @@ func (v View) addresses(w *wanted) {
 	all := append([]Address{
 		{"lo", netip.MustParsePrefix("127.0.0.1/8")}, {"lo", netip.MustParsePrefix("::1/128")},
 	}, v.Network.Addresses...)
+	if v.configured() {
+		all = append(all, Address{"lo", netip.PrefixFrom(hostDNS(), 32)})
+	}
 	for _, a := range all {
 		w.add("network.AddressStatusController",
 			with(network.NewAddressStatus(network.NamespaceName, network.AddressID(a.Link, a.Prefix)), network.AddressStatusSpec{
@@ -226,12 +229,8 @@ func (v View) names(w *wanted) {
 	}
 	w.add("network.ResolverSpecController", with(network.NewResolverStatus(network.NamespaceName, network.ResolverID),
 		network.ResolverStatusSpec{DNSServers: filled(v.Network.Resolvers), SearchDomains: []string{}}))
-	servers := v.Network.TimeServers
-	if len(servers) == 0 {
-		servers = []string{"time.cloudflare.com"}
-	}
 	w.add("network.TimeServerSpecController", with(network.NewTimeServerStatus(network.NamespaceName, network.TimeServerID),
-		network.TimeServerStatusSpec{NTPServers: servers}))
+		network.TimeServerStatusSpec{NTPServers: v.timeServers()}))
 	metadata := v.Platform.spec()
 	w.add("network.PlatformConfigController", with(network.NewPlatformConfig(network.NamespaceName, network.PlatformConfigActiveID),
 		network.PlatformConfigSpec{
@@ -242,9 +241,11 @@ func (v View) names(w *wanted) {
 		}))
 	w.add("network.PlatformConfigApplyController",
 		with(runtime.NewPlatformMetadataSpec(runtime.NamespaceName, runtime.PlatformMetadataID), metadata))
-	w.add("network.HostDNSConfigController", with(network.NewHostDNSConfig(network.HostDNSConfigID), network.HostDNSConfigSpec{
-		Enabled: v.configured(), ListenAddresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.53:53")},
-	}))
+	dns := network.HostDNSConfigSpec{Enabled: v.configured(), ListenAddresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.53:53")}}
+	if v.configured() {
+		dns.ListenAddresses = append(dns.ListenAddresses, netip.AddrPortFrom(hostDNS(), 53))
+	}
+	w.add("network.HostDNSConfigController", with(network.NewHostDNSConfig(network.HostDNSConfigID), dns))
 }
 
 func (p Platform) spec() runtime.PlatformMetadataSpec {

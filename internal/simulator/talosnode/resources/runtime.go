@@ -28,6 +28,7 @@ func (v View) resources() *wanted {
 	v.configs(w)
 	v.hardware(w)
 	v.network(w)
+	v.specs(w)
 	v.block(w)
 	v.services(w)
 	v.cluster(w)
@@ -60,7 +61,11 @@ func (v View) runtime(w *wanted) {
 	w.add("cri.ImageCacheConfigController", with(cri.NewImageCacheConfig(), cri.ImageCacheConfigSpec{
 		Status: cri.ImageCacheStatusDisabled, CopyStatus: cri.ImageCacheCopyStatusSkipped, Roots: []string{},
 	}))
-	for _, id := range []string{"cri/conf.d/01-registries.part", "cri/conf.d/cri.toml", "hosts", "machine-id", "resolv.conf"} {
+	etc := []string{"cri/conf.d/01-registries.part", "cri/conf.d/cri.toml", "hosts", "machine-id", "resolv.conf"}
+	if v.configured() {
+		etc = append(etc, "cri/conf.d/base-spec.json")
+	}
+	for _, id := range etc {
 		w.add("files.EtcFileController", with(files.NewEtcFileStatus(files.NamespaceName, id), files.EtcFileStatusSpec{SpecVersion: "2"}))
 	}
 	v.meta(w)

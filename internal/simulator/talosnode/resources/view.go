@@ -55,7 +55,6 @@ type View struct {
 	EtcdMember             uint64      // this node's member id, 0 if it is no member
 	StaticPods             []StaticPod
 	Peers                  []Peer // KubeSpan; empty when it is off
-	Certificates           Certificates
 }
 
 // Platform is where the node runs.
@@ -176,10 +175,4 @@ type Peer struct {
 	Endpoint  netip.AddrPort
 	Up        bool
 	Handshake time.Time
-}
-
-// Certificates are PEM; empty in maintenance. Keys are shown to os:admin only.
-type Certificates struct {
-	APIServer, APIKey []byte // of port 50000
-	APICA             []byte
 }
