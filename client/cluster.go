@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Cluster is a Talos and Kubernetes cluster.
+type Cluster struct {
+	ID                string       `json:"id"`
+	Name              string       `json:"name"`
+	Endpoint          string       `json:"endpoint" doc:"https://HOST:PORT of the Kubernetes API"`
+	TalosVersion      string       `json:"talosVersion"`
+	KubernetesVersion string       `json:"kubernetesVersion"`
+	Config            *Ref         `json:"config,omitempty" doc:"default of its servers"`
+	Schematic         *Ref         `json:"schematic,omitempty" doc:"default of its servers; absent: the plain one"`
+	VSwitch           *Ref         `json:"vSwitch,omitempty"`
+	Servers           ServerCounts `json:"servers"`
+	CreatedAt         time.Time    `json:"createdAt"`
+	BootstrapServer   *Ref         `json:"bootstrapServer,omitempty" doc:"control plane that was chosen to bootstrap etcd"`
+	BootstrappedAt    time.Time    `json:"bootstrappedAt,omitzero" doc:"absent: not yet"`
+}
+
+// ServerCounts says how many servers a cluster has.
+type ServerCounts struct {
+	ControlPlanes      int `json:"controlPlanes"`
+	ReadyControlPlanes int `json:"readyControlPlanes"`
+	Workers            int `json:"workers"`
+	ReadyWorkers       int `json:"readyWorkers"`
+}
+
+// NewCluster is what a cluster is made from.
+type NewCluster struct {
+	Name              string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
+	Endpoint          string `json:"endpoint" doc:"https://HOST:6443, where HOST is a load balancer, a DNS name or the first control plane"`
+	TalosVersion      string `json:"talosVersion,omitempty" doc:"v1.14.1; absent: the newest known"`
+	KubernetesVersion string `json:"kubernetesVersion,omitempty" doc:"v1.36.3; absent: the default of the newest Talos"`
+	Config            string `json:"config,omitempty" doc:"name or id"`
+	Schematic         string `json:"schematic,omitempty" doc:"name or id"`
+	VSwitch           string `json:"vSwitch,omitempty" doc:"id"`
+	Secrets           string `json:"secrets,omitempty" writeOnly:"true" doc:"secrets.yaml of talosctl gen secrets to take over; absent: made"`
+}
+
+// Clusters lists the clusters.
+func (c *Client) Clusters(ctx context.Context) (l List[Cluster], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/clusters"), nil, nil, &l)
+}
+
+// Cluster reads one by id or name.
+func (c *Client) Cluster(ctx context.Context, ref string) (v Cluster, err error) {
+	return v, c.call(ctx, http.MethodGet, at("/clusters/%s", ref), nil, nil, &v)
+}
+
+// CreateCluster keeps a new cluster; no machine is touched.
+func (c *Client) CreateCluster(ctx context.Context, n NewCluster) (v Cluster, err error) {
+	return v, c.call(ctx, http.MethodPost, at("/clusters"), nil, n, &v)
+}
+
+// DeleteCluster forgets a cluster and its secrets. It is refused while servers belong to it.
+func (c *Client) DeleteCluster(ctx context.Context, ref string) error {
+	return c.call(ctx, http.MethodDelete, at("/clusters/%s", ref), nil, nil, nil)
+}
+
+// BootstrapCluster starts etcd of a new cluster, which is done once in its life.
+func (c *Client) BootstrapCluster(ctx context.Context, ref string) (o Operation, err error) {
+	return o, c.call(ctx, http.MethodPost, at("/clusters/%s/bootstrap", ref), nil, nil, &o)
+}
+
+// Talosconfig makes an admin talosconfig, YAML. This is noted in the events.
+func (c *Client) Talosconfig(ctx context.Context, ref string) ([]byte, error) {
+	return c.text(ctx, at("/clusters/%s/talosconfig", ref), nil)
+}
+
+// Kubeconfig fetches an admin kubeconfig from a control plane, YAML. This is noted in the events.
+func (c *Client) Kubeconfig(ctx context.Context, ref string) ([]byte, error) {
+	return c.text(ctx, at("/clusters/%s/kubeconfig", ref), nil)
+}

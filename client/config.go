@@ -1,0 +1,154 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Config is a named set of patches for the machine configs of a cluster's servers. Each save makes a new revision.
+type Config struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Revision  string    `json:"revision" doc:"sha256 of the contents, hex"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	ConfigContents
+}
+
+// ConfigContents are what a config adds to the machine configs that Talos' own generator makes. In patches
+// ${hostname}, ${private_ip}, ${public_ip}, ${vlan} and ${bootstrap_disk_wwid} stand for the server's values.
+type ConfigContents struct {
+	InstallImage      string `json:"installImage,omitempty" doc:"overrides the installer image"`
+	KubernetesVersion string `json:"kubernetesVersion,omitempty" doc:"overrides the cluster's"`
+	KubeSpan          bool   `json:"kubeSpan,omitempty"`
+	PatchAll          string `json:"patchAll,omitempty" doc:"patch for every server, YAML"`
+	PatchControlPlane string `json:"patchControlPlane,omitempty" doc:"patch for control planes, YAML"`
+	PatchWorker       string `json:"patchWorker,omitempty" doc:"patch for workers, YAML"`
+}
+
+// NewConfig is what a config is made from.
+type NewConfig struct {
+	Name string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
+	ConfigContents
+}
+
+// ConfigUpdate replaces a config.
+type ConfigUpdate struct {
+	Name     string `json:"name,omitempty" doc:"new name; absent: as it was"`
+	Revision string `json:"revision,omitempty" doc:"the change is based on; a conflict if it is not the current one; absent: whichever is"`
+	ConfigContents
+}
+
+// ConfigRevision says who saved which contents when.
+type ConfigRevision struct {
+	Revision string    `json:"revision" doc:"sha256 of the contents, hex"`
+	Actor    string    `json:"actor"`
+	At       time.Time `json:"at"`
+	ConfigContents
+}
+
+// Configs lists the configs.
+func (c *Client) Configs(ctx context.Context) (l List[Config], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/configs"), nil, nil, &l)
+}
+
+// Config reads one by id or name.
+func (c *Client) Config(ctx context.Context, ref string) (v Config, err error) {
+	return v, c.call(ctx, http.MethodGet, at("/configs/%s", ref), nil, nil, &v)
+}
+
+// CreateConfig keeps a new config. It is refused if no server could use it.
+func (c *Client) CreateConfig(ctx context.Context, n NewConfig) (v Config, err error) {
+	return v, c.call(ctx, http.MethodPost, at("/configs"), nil, n, &v)
+}
+
+// UpdateConfig replaces a config. It is refused if it would break a server that uses it. Machines keep what they have.
+func (c *Client) UpdateConfig(ctx context.Context, ref string, u ConfigUpdate) (v Config, err error) {
+	return v, c.call(ctx, http.MethodPut, at("/configs/%s", ref), nil, u, &v)
+}
+
+// DeleteConfig forgets a config that nobody uses.
+func (c *Client) DeleteConfig(ctx context.Context, ref string) error {
+	return c.call(ctx, http.MethodDelete, at("/configs/%s", ref), nil, nil, nil)
+}
+
+// ConfigRevisions lists who saved what, newest first.
+func (c *Client) ConfigRevisions(ctx context.Context, ref string) (l List[ConfigRevision], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/configs/%s/revisions", ref), nil, nil, &l)
+}
+
+// Schematic is what the image factory builds an image from.
+type Schematic struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	FactoryID string    `json:"factoryID" doc:"what the image factory calls it: sha256 of its contents, hex"`
+	YAML      string    `json:"yaml"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// NewSchematic is what a schematic is made from. Schematics are public at the factory: no secrets.
+type NewSchematic struct {
+	Name string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
+	YAML string `json:"yaml" doc:"customization as the image factory takes it"`
+}
+
+// Schematics lists the schematics.
+func (c *Client) Schematics(ctx context.Context) (l List[Schematic], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/schematics"), nil, nil, &l)
+}
+
+// Schematic reads one by id or name.
+func (c *Client) Schematic(ctx context.Context, ref string) (v Schematic, err error) {
+	return v, c.call(ctx, http.MethodGet, at("/schematics/%s", ref), nil, nil, &v)
+}
+
+// CreateSchematic keeps a new schematic.
+func (c *Client) CreateSchematic(ctx context.Context, n NewSchematic) (v Schematic, err error) {
+	return v, c.call(ctx, http.MethodPost, at("/schematics"), nil, n, &v)
+}
+
+// DeleteSchematic forgets a schematic that nobody uses.
+func (c *Client) DeleteSchematic(ctx context.Context, ref string) error {
+	return c.call(ctx, http.MethodDelete, at("/schematics/%s", ref), nil, nil, nil)
+}
+
+// Rule puts labels and taints on the nodes of matching servers.
+type Rule struct {
+	ID        string            `json:"id"`
+	Cluster   *Ref              `json:"cluster,omitempty" doc:"absent: every cluster"`
+	Match     string            `json:"match" doc:"part of the server's name"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Taints    []Taint           `json:"taints,omitempty"`
+	CreatedAt time.Time         `json:"createdAt"`
+}
+
+// Taint of a Kubernetes node.
+type Taint struct {
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`
+	Effect string `json:"effect" enum:"NoSchedule,PreferNoSchedule,NoExecute"`
+}
+
+// NewRule is what a rule is made from: labels, taints or both.
+type NewRule struct {
+	Cluster string            `json:"cluster,omitempty" doc:"name or id; absent: every cluster"`
+	Match   string            `json:"match" doc:"part of the server's name"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Taints  []Taint           `json:"taints,omitempty"`
+}
+
+// Rules lists the rules, oldest first.
+func (c *Client) Rules(ctx context.Context) (l List[Rule], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/rules"), nil, nil, &l)
+}
+
+// CreateRule keeps a new rule.
+func (c *Client) CreateRule(ctx context.Context, n NewRule) (v Rule, err error) {
+	return v, c.call(ctx, http.MethodPost, at("/rules"), nil, n, &v)
+}
+
+// DeleteRule forgets a rule. What it put on nodes stays.
+func (c *Client) DeleteRule(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, at("/rules/%s", id), nil, nil, nil)
+}

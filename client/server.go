@@ -1,0 +1,199 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The roles of a node.
+const (
+	ControlPlane = "controlplane"
+	Worker       = "worker"
+)
+
+// Server is a rented machine.
+type Server struct {
+	ID           string      `json:"id"`
+	Name         string      `json:"name" doc:"at the provider"`
+	Account      Ref         `json:"account"`
+	Provider     string      `json:"provider" enum:"hetzner_cloud,hetzner_robot"`
+	ProviderID   string      `json:"providerID" doc:"Robot server number or Cloud server id"`
+	Product      string      `json:"product,omitempty" doc:"AX41-NVMe, cx23, …"`
+	Location     string      `json:"location,omitempty" doc:"FSN1-DC8, fsn1, …"`
+	Architecture string      `json:"architecture,omitempty" enum:"amd64,arm64"`
+	State        string      `json:"state" enum:"known,installing,configured,ready,unhealthy,broken" doc:"where it stands in its life with us"`
+	Status       string      `json:"status,omitempty" doc:"the provider's own word: ready, running, …"`
+	Power        string      `json:"power" enum:"on,off,unknown"`
+	Locked       bool        `json:"locked,omitempty" doc:"the provider is busy with it"`
+	IPv4         string      `json:"ipv4,omitempty"`
+	IPv6         string      `json:"ipv6,omitempty" doc:"host address"`
+	IPv6Network  string      `json:"ipv6Network,omitempty" doc:"2001:db8:10:20::/64"`
+	VSwitch      *Ref        `json:"vSwitch,omitempty"`
+	Cancelled    bool        `json:"cancelled,omitempty" doc:"the contract is cancelled"`
+	Assignment   *Assignment `json:"assignment,omitempty" doc:"what it is to be; absent: nothing"`
+	Operation    *Active     `json:"operation,omitempty" doc:"what is being done to it now"`
+	Facts        *Facts      `json:"facts,omitempty" doc:"what the machine said of itself in the rescue system; not in lists"`
+	UUIDProblem  string      `json:"uuidProblem,omitempty" doc:"why its SMBIOS UUID cannot be used"`
+	UUIDMail     string      `json:"uuidMail,omitempty" doc:"mail to send to Hetzner about it"`
+	CreatedAt    time.Time   `json:"createdAt,omitzero" doc:"at the provider"`
+	SeenAt       time.Time   `json:"seenAt,omitzero" doc:"last listing that contained it"`
+	MissingSince time.Time   `json:"missingSince,omitzero" doc:"its account does not list it since then"`
+}
+
+// Address is where the server is reached: IPv4 if it has one.
+func (s *Server) Address() string {
+	if s.IPv4 != "" {
+		return s.IPv4
+	}
+	return s.IPv6
+}
+
+// Assignment says what a server is to be.
+type Assignment struct {
+	Cluster       Ref    `json:"cluster"`
+	Role          string `json:"role" enum:"controlplane,worker"`
+	Hostname      string `json:"hostname" doc:"name of its node"`
+	Config        *Ref   `json:"config,omitempty" doc:"absent: the cluster's"`
+	Schematic     *Ref   `json:"schematic,omitempty" doc:"absent: the cluster's"`
+	PrivateIP     string `json:"privateIP,omitempty" doc:"without prefix length"`
+	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only or smallest disk"`
+	EphemeralDisk string `json:"ephemeralDisk,omitempty" doc:"wwid:… of a disk or uuid:… of an md array"`
+	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML; not in lists"`
+}
+
+// Active is an operation that is not over, in short.
+type Active struct {
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	State string `json:"state" enum:"pending,running,waiting,asking"`
+	Step  string `json:"step,omitempty"`
+}
+
+// Facts are what a machine said of itself in the rescue system.
+type Facts struct {
+	At           time.Time `json:"at"`
+	UUID         string    `json:"uuid,omitempty" doc:"SMBIOS system UUID, lower case"`
+	Serial       string    `json:"serial,omitempty"`
+	Manufacturer string    `json:"manufacturer,omitempty"`
+	Product      string    `json:"product,omitempty"`
+	Firmware     string    `json:"firmware,omitempty" doc:"bios or uefi"`
+	CPU          string    `json:"cpu,omitempty"`
+	Cores        int       `json:"cores,omitempty"`
+	MemoryBytes  int64     `json:"memoryBytes,omitempty"`
+	Gateway      string    `json:"gateway,omitempty" doc:"IPv4 default gateway"`
+	NICs         []NIC     `json:"nics,omitempty"`
+	Disks        []Disk    `json:"disks,omitempty"`
+}
+
+// NIC is a network interface as the rescue system sees it.
+type NIC struct {
+	Name      string   `json:"name"`
+	MAC       string   `json:"mac"`
+	Up        bool     `json:"up"`
+	Addresses []string `json:"addresses,omitempty" doc:"with prefix length"`
+}
+
+// Disk as the rescue system sees it.
+type Disk struct {
+	ID         string   `json:"id,omitempty" doc:"what an assignment calls it: its WWID, or serial:…"`
+	Name       string   `json:"name" doc:"changes between boots, never an identity"`
+	WWID       string   `json:"wwid,omitempty"`
+	Serial     string   `json:"serial,omitempty"`
+	Model      string   `json:"model,omitempty"`
+	SizeBytes  int64    `json:"sizeBytes"`
+	Rotational bool     `json:"rotational,omitempty"`
+	Transport  string   `json:"transport,omitempty" doc:"nvme, sata, …"`
+	Contents   []string `json:"contents,omitempty" doc:"partitions, filesystems, raid membership; absent: blank"`
+}
+
+// ServerFilter chooses servers; zero fields choose all that their accounts list.
+type ServerFilter struct {
+	Account    string   // name or id
+	Cluster    string   // name or id
+	Unassigned bool     // only servers without a cluster
+	States     []string // any of these
+	Role       string
+	Search     string // part of name, hostname, address, product, location or provider id, in any case
+	Missing    bool   // also those that their accounts do not list any more
+	Sort       string // name (default), hostname, product, location, state, seen or created; "-name" backwards
+	Limit      int    // 0: all
+	Offset     int
+}
+
+// ServerChange is what to change at the provider; nil leaves it as it is.
+type ServerChange struct {
+	Name    *string `json:"name,omitempty" doc:"new name, a DNS label"`
+	VSwitch *string `json:"vSwitch,omitempty" doc:"id of the vSwitch to move a dedicated server into; empty takes it out"`
+}
+
+// AssignmentChange is what to change of an assignment; nil leaves a field as it is, empty clears it. An empty cluster
+// takes the server out of its cluster.
+type AssignmentChange struct {
+	Cluster       *string `json:"cluster,omitempty" doc:"name or id"`
+	Role          *string `json:"role,omitempty" enum:"controlplane,worker"`
+	Config        *string `json:"config,omitempty" doc:"name or id"`
+	Schematic     *string `json:"schematic,omitempty" doc:"name or id"`
+	Hostname      *string `json:"hostname,omitempty"`
+	PrivateIP     *string `json:"privateIP,omitempty" doc:"without prefix length"`
+	InstallDisk   *string `json:"installDisk,omitempty" doc:"WWID or serial:…"`
+	EphemeralDisk *string `json:"ephemeralDisk,omitempty" doc:"wwid:… or uuid:…"`
+	Patch         *string `json:"patch,omitempty" doc:"YAML"`
+}
+
+// InstallOptions are how to install.
+type InstallOptions struct {
+	Wipe        bool   `json:"wipe,omitempty" doc:"the disk may hold data; without it an install asks before it overwrites something"`
+	ImageSHA256 string `json:"imageSHA256,omitempty" doc:"checksum of the image file, hex"`
+}
+
+// MachineConfig is the config a server has or would get, from the records as they are now.
+type MachineConfig struct {
+	Server            Ref    `json:"server"`
+	Cluster           Ref    `json:"cluster"`
+	Config            *Ref   `json:"config,omitempty"`
+	Revision          string `json:"revision,omitempty" doc:"of the config, sha256 of its contents, hex"`
+	TalosVersion      string `json:"talosVersion"`
+	KubernetesVersion string `json:"kubernetesVersion"`
+	Secrets           bool   `json:"secrets" doc:"whether secrets are in it, or stars in their place"`
+	YAML              string `json:"yaml"`
+}
+
+// Servers lists servers, without their facts.
+func (c *Client) Servers(ctx context.Context, f ServerFilter) (l List[Server], err error) {
+	q := set{}.add("account", f.Account).add("cluster", f.Cluster).flag("unassigned", f.Unassigned).
+		add("state", strings.Join(f.States, ",")).add("role", f.Role).add("search", f.Search).
+		flag("missing", f.Missing).add("sort", f.Sort).number("limit", f.Limit).number("offset", f.Offset)
+	return l, c.call(ctx, http.MethodGet, at("/servers"), (map[string][]string)(q), nil, &l)
+}
+
+// Server reads one by id or name.
+func (c *Client) Server(ctx context.Context, ref string) (s Server, err error) {
+	return s, c.call(ctx, http.MethodGet, at("/servers/%s", ref), nil, nil, &s)
+}
+
+// ChangeServer changes a server at its provider.
+func (c *Client) ChangeServer(ctx context.Context, ref string, change ServerChange) (s Server, err error) {
+	return s, c.call(ctx, http.MethodPatch, at("/servers/%s", ref), nil, change, &s)
+}
+
+// AssignServer says what a server is to be.
+func (c *Client) AssignServer(ctx context.Context, ref string, change AssignmentChange) (s Server, err error) {
+	return s, c.call(ctx, http.MethodPatch, at("/servers/%s/assignment", ref), nil, change, &s)
+}
+
+// RescueServer boots a server into the rescue system and has its facts read.
+func (c *Client) RescueServer(ctx context.Context, ref string) (o Operation, err error) {
+	return o, c.call(ctx, http.MethodPost, at("/servers/%s/rescue", ref), nil, nil, &o)
+}
+
+// InstallServer puts Talos on an assigned server and makes it a node of its cluster.
+func (c *Client) InstallServer(ctx context.Context, ref string, options InstallOptions) (o Operation, err error) {
+	return o, c.call(ctx, http.MethodPost, at("/servers/%s/install", ref), nil, options, &o)
+}
+
+// MachineConfig reads the machine config of an assigned server. Reading it with secrets is noted in the events.
+func (c *Client) MachineConfig(ctx context.Context, ref string, secrets bool) (m MachineConfig, err error) {
+	return m, c.call(ctx, http.MethodGet, at("/servers/%s/machine-config", ref), (map[string][]string)(set{}.flag("secrets", secrets)), nil, &m)
+}
