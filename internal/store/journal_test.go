@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,93 +101,102 @@ func TestOperationIsKeptWhole(t *testing.T) {
 }
 
 func TestOneActiveOperation(t *testing.T) {
-	for _, test := range []struct {
-		why           string
-		first, second fleet.Operation
-		conflict      bool
-	}{
-		{"a server is for one operation of any kind", operation("s1", "", "server.install"), operation("s1", "", "server.reboot"), true},
-		{"also when it is part of a cluster's", operation("s1", "c1", "server.install"), operation("s1", "", "server.install"), true},
-		{"two servers", operation("s1", "", "server.install"), operation("s2", "", "server.install"), false},
-		{"a cluster has one of a kind", operation("", "c1", "cluster.create"), operation("", "c1", "cluster.create"), true},
-		{"two kinds on a cluster", operation("", "c1", "cluster.create"), operation("", "c1", "cluster.upgrade"), false},
-		{"two servers of a cluster", operation("s1", "c1", "server.install"), operation("s2", "c1", "server.install"), false},
-		{"neither server nor cluster", operation("", "", "account.sync"), operation("", "", "account.sync"), false},
-	} {
-		t.Run(test.why, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, s *store.Store) {
-				mustCreate(t, s, test.first)
-				err := s.CreateOperation(t.Context(), test.second, nil)
-				if !test.conflict {
-					must(0, err)(t)
-					return
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		for i, test := range []struct {
+			why           string
+			first, second fleet.Operation
+			conflict      bool
+		}{
+			{"a server is for one operation of any kind", operation("s1", "", "server.install"), operation("s1", "", "server.reboot"), true},
+			{"also when it is part of a cluster's", operation("s1", "c1", "server.install"), operation("s1", "", "server.install"), true},
+			{"two servers", operation("s1", "", "server.install"), operation("s2", "", "server.install"), false},
+			{"a cluster has one of a kind", operation("", "c1", "cluster.create"), operation("", "c1", "cluster.create"), true},
+			{"two kinds on a cluster", operation("", "c1", "cluster.create"), operation("", "c1", "cluster.upgrade"), false},
+			{"two servers of a cluster", operation("s1", "c1", "server.install"), operation("s2", "c1", "server.install"), false},
+			{"neither server nor cluster", operation("", "", "account.sync"), operation("", "", "account.sync"), false},
+		} {
+			for _, op := range []*fleet.Operation{&test.first, &test.second} { // apart from the other cases
+				op.ServerID, op.ClusterID = own(op.ServerID, i), own(op.ClusterID, i)
+			}
+			mustCreate(t, s, test.first)
+			err := s.CreateOperation(t.Context(), test.second, nil)
+			if !test.conflict {
+				if err != nil {
+					t.Errorf("%s: %v", test.why, err)
 				}
-				want(t, err, fleet.Conflict, test.first.ID, test.first.Kind)
-				c := mustClaim(t, s, test.first.ID, "r", noon)
-				mustWrite(t, s, c, workflow.Change{State: fleet.Failed, Release: true, Finished: ptr(noon)})
-				mustCreate(t, s, test.second)
-				err = s.RequestOperation(t.Context(), test.first.ID, func(fleet.Operation) (workflow.Change, error) {
-					return workflow.Change{State: fleet.Pending}, nil
-				})
-				want(t, err, fleet.Conflict, test.second.ID)
-				if op := must(s.Operation(t.Context(), test.first.ID))(t); op.State != fleet.Failed {
-					t.Errorf("the refused retry left it %s", op.State)
-				}
+				continue
+			}
+			want(t, err, fleet.Conflict, test.first.ID, test.first.Kind)
+			c := mustClaim(t, s, test.first.ID, "r", noon)
+			mustWrite(t, s, c, workflow.Change{State: fleet.Failed, Release: true, Finished: ptr(noon)})
+			mustCreate(t, s, test.second)
+			err = s.RequestOperation(t.Context(), test.first.ID, func(fleet.Operation) (workflow.Change, error) {
+				return workflow.Change{State: fleet.Pending}, nil
 			})
-		})
+			want(t, err, fleet.Conflict, test.second.ID)
+			if op := must(s.Operation(t.Context(), test.first.ID))(t); op.State != fleet.Failed {
+				t.Errorf("the refused retry left it %s", op.State)
+			}
+		}
+	})
+}
+
+// own makes an id of a case's own, and leaves an empty one empty.
+func own(id string, i int) string {
+	if id == "" {
+		return ""
 	}
+	return fmt.Sprint(id, "-", i)
 }
 
 func TestClaim(t *testing.T) {
-	for _, test := range []struct {
-		why      string
-		change   *workflow.Change // after a first claim at noon for 10 s; nil: none
-		released bool             // ReleaseLeases(first holder)
-		at       time.Duration
-		due      bool
-		takeover bool
-	}{
-		{"held", &workflow.Change{}, false, 9 * time.Second, false, false},
-		{"its lease passed: the holder died", &workflow.Change{}, false, 10 * time.Second, true, true},
-		{"the holder's earlier life is over", &workflow.Change{}, true, time.Second, true, true},
-		{"its slice ended, it goes on", &workflow.Change{Release: true}, false, time.Second, true, false},
-		{"waits", &workflow.Change{State: fleet.Waiting, WaitUntil: ptr(noon.Add(time.Minute)), Release: true}, false, 59 * time.Second, false, false},
-		{"waited long enough", &workflow.Change{State: fleet.Waiting, WaitUntil: ptr(noon.Add(time.Minute)), Release: true}, false, time.Minute, true, false},
-		{"asks a person", &workflow.Change{State: fleet.Asking, Release: true}, false, time.Hour, false, false},
-		{"succeeded", &workflow.Change{State: fleet.Succeeded, Release: true}, false, time.Hour, false, false},
-		{"failed", &workflow.Change{State: fleet.Failed, Release: true}, false, time.Hour, false, false},
-		{"cancelled", &workflow.Change{State: fleet.Cancelled, Release: true}, false, time.Hour, false, false},
-	} {
-		t.Run(test.why, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, s *store.Store) {
-				op := mustCreate(t, s, operation("s1", "", "server.install"))
-				first := mustClaim(t, s, op.ID, "first", noon)
-				mustWrite(t, s, first, *test.change)
-				if test.released {
-					must(0, s.ReleaseLeases(t.Context(), "another"))(t)
-					must(0, s.ReleaseLeases(t.Context(), "first"))(t)
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		for _, test := range []struct {
+			why      string
+			change   workflow.Change // after a first claim at noon for 10 s
+			released bool            // ReleaseLeases(first holder)
+			at       time.Duration
+			due      bool
+			takeover bool
+		}{
+			{"held", workflow.Change{}, false, 9 * time.Second, false, false},
+			{"its lease passed: the holder died", workflow.Change{}, false, 10 * time.Second, true, true},
+			{"the holder's earlier life is over", workflow.Change{}, true, time.Second, true, true},
+			{"its slice ended, it goes on", workflow.Change{Release: true}, false, time.Second, true, false},
+			{"waits", workflow.Change{State: fleet.Waiting, WaitUntil: ptr(noon.Add(time.Minute)), Release: true}, false, 59 * time.Second, false, false},
+			{"waited long enough", workflow.Change{State: fleet.Waiting, WaitUntil: ptr(noon.Add(time.Minute)), Release: true}, false, time.Minute, true, false},
+			{"asks a person", workflow.Change{State: fleet.Asking, Release: true}, false, time.Hour, false, false},
+			{"succeeded", workflow.Change{State: fleet.Succeeded, Release: true}, false, time.Hour, false, false},
+			{"failed", workflow.Change{State: fleet.Failed, Release: true}, false, time.Hour, false, false},
+			{"cancelled", workflow.Change{State: fleet.Cancelled, Release: true}, false, time.Hour, false, false},
+		} {
+			op := mustCreate(t, s, operation("", "", test.why))
+			first := mustClaim(t, s, op.ID, "first", noon)
+			mustWrite(t, s, first, test.change)
+			if test.released {
+				must(0, s.ReleaseLeases(t.Context(), "another"))(t)
+				must(0, s.ReleaseLeases(t.Context(), "first"))(t)
+			}
+			now := noon.Add(test.at)
+			due := must(s.DueOperations(t.Context(), now, 100))(t)
+			if slices.Contains(due, op.ID) != test.due {
+				t.Errorf("%s: DueOperations has it: %v, want %v", test.why, !test.due, test.due)
+			}
+			c, err := s.ClaimOperation(t.Context(), op.ID, "second", now, time.Second)
+			if !test.due {
+				if !errors.Is(err, workflow.ErrNotDue) {
+					t.Errorf("%s: claim = %v, want ErrNotDue", test.why, err)
 				}
-				now := noon.Add(test.at)
-				due := must(s.DueOperations(t.Context(), now, 10))(t)
-				if (len(due) == 1) != test.due {
-					t.Errorf("DueOperations = %v, want due %v", due, test.due)
-				}
-				c, err := s.ClaimOperation(t.Context(), op.ID, "second", now, time.Second)
-				if !test.due {
-					if !errors.Is(err, workflow.ErrNotDue) {
-						t.Errorf("claim = %v, want ErrNotDue", err)
-					}
-					return
-				}
-				if err != nil || c.TakenOver != test.takeover || c.Revision != first.Revision+1 {
-					t.Errorf("claim = %v, taken over %v, revision %d; want taken over %v, revision %d", err, c.TakenOver, c.Revision, test.takeover, first.Revision+1)
-				}
-				if err := s.WriteOperation(t.Context(), op.ID, first.Revision, workflow.Change{State: fleet.Failed}); !errors.Is(err, workflow.ErrFenced) {
-					t.Errorf("the first holder's write = %v, want ErrFenced", err)
-				}
-			})
-		})
-	}
+				continue
+			}
+			if err != nil || c.TakenOver != test.takeover || c.Revision != first.Revision+1 {
+				t.Errorf("%s: claim = %v, taken over %v, revision %d; want taken over %v, revision %d", test.why, err, c.TakenOver, c.Revision, test.takeover, first.Revision+1)
+			}
+			if err := s.WriteOperation(t.Context(), op.ID, first.Revision, workflow.Change{State: fleet.Failed}); !errors.Is(err, workflow.ErrFenced) {
+				t.Errorf("%s: the first holder's write = %v, want ErrFenced", test.why, err)
+			}
+		}
+	})
 }
 
 func TestOneOfManyClaimsWins(t *testing.T) {

@@ -79,6 +79,9 @@ func (s *Store) lockPostgres(ctx context.Context) (func(), error) {
 // lockFile holds an exclusive transaction on a small database beside ours: a lock that every platform has and
 // that a killed program does not leave behind.
 func lockFile(ctx context.Context, path string) (func(), error) {
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
 	uri := fmt.Sprintf("%s?_txlock=exclusive&_pragma=busy_timeout(%d)", fileURI(path), lockTimeout.Milliseconds())
 	db, err := sql.Open("sqlite", uri)
 	if err != nil {

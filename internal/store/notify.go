@@ -96,15 +96,25 @@ func (s *Store) tell(ctx context.Context, o *outbox, self string) {
 			return
 		case <-o.ready:
 		}
-		for _, payload := range o.take(self) {
-			if _, err := s.writer.ExecContext(ctx, `SELECT pg_notify($1, $2)`, channel, payload); err != nil && ctx.Err() == nil {
-				s.log.Warn("other replicas were not told of a change", "error", err)
-			}
+		pause := notifyEvery
+		if err := s.notify(ctx, o.take(self)); err != nil {
+			o.add([]Change{{}}) // so that they read everything once it works again
+			pause = reconnect
 		}
-		if !rest(ctx, notifyEvery) {
+		if !rest(ctx, pause) {
 			return
 		}
 	}
+}
+
+func (s *Store) notify(ctx context.Context, payloads []string) error {
+	for _, payload := range payloads {
+		if _, err := s.writer.ExecContext(ctx, `SELECT pg_notify($1, $2)`, channel, payload); err != nil {
+			s.log.Debug("other replicas were not told of a change", "error", err)
+			return err
+		}
+	}
+	return nil
 }
 
 // listen holds a connection of its own, and makes a new one when it is lost.

@@ -59,7 +59,22 @@ func EmptyPostgres(t testing.TB) Database {
 	return PostgresOn(t, f.server)
 }
 
-// PostgresOn is an empty database on a server that the test started itself, to stop it or restart it.
+// OwnServer starts a Postgres for one test, to stop it or restart it; see Postgres for where there is none.
+func OwnServer(t testing.TB) *Server {
+	t.Helper()
+	server, err := StartServer()
+	if err != nil {
+		without(t, err)
+	}
+	t.Cleanup(func() {
+		if err := server.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// PostgresOn is an empty database on a server that the test started.
 func PostgresOn(t testing.TB, server *Server) Database {
 	t.Helper()
 	return fresh(t, server.Address("postgres"))
