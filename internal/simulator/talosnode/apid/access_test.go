@@ -2,10 +2,13 @@ package apid_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource/meta"
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/api/cluster"
 	"github.com/siderolabs/talos/pkg/machinery/api/inspect"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
@@ -130,5 +133,50 @@ func TestMaintenanceAllowsWhatARealNodeAllowsInMaintenance(t *testing.T) {
 	}
 	if _, err := call(t.Context(), t, conn, "machine.MachineService/ApplyConfiguration", `{"data":"aGVsbG8="}`); status.Code(err) != codes.Unimplemented {
 		t.Errorf("ApplyConfiguration in maintenance: %v", err)
+	}
+}
+
+// TestEveryRoleReadsTheTypesItReadsOnARealNode walks the recorded table of COSI types and roles.
+func TestEveryRoleReadsTheTypesItReadsOnARealNode(t *testing.T) {
+	w := world.New(world.Options{})
+	t.Cleanup(w.Close)
+	ca := newAuthority(t)
+	serve(t, w, ca, "10.5.0.2", apid.Options{Register: idle(t), Forwards: true})
+	serve(t, w, ca, "10.5.0.3", apid.Options{Register: idle(t), Maintenance: true})
+	store, err := resources.New(apid.Roles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	definitions, err := safe.StateListAll[*meta.ResourceDefinition](t.Context(), store.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := map[string]string{}
+	for d := range definitions.All() {
+		namespace[d.TypedSpec().Type] = d.TypedSpec().DefaultNamespace
+	}
+
+	lines := strings.Split(read(t, "testdata/02-cosi-access.tsv"), "\n")[1:]
+	roles := strings.Split(lines[0], "\t")[1:]
+	conns := map[string]*grpc.ClientConn{}
+	for _, r := range roles {
+		if r == "maintenance" {
+			conns[r] = connect(t, w, ca, "10.5.0.3", nil)
+			continue
+		}
+		conns[r] = connect(t, w, ca, "10.5.0.2", ca.issue("", time.Hour, r))
+	}
+	for _, line := range lines[1:] {
+		cells := strings.Split(line, "\t")
+		for i, want := range cells[1:] {
+			_, err := call(t.Context(), t, conns[roles[i]], "cosi.resource.State/List",
+				fmt.Sprintf(`{"namespace":%q,"type":%q}`, namespace[cells[0]], cells[0]))
+			if got := status.Code(err).String(); got != want {
+				t.Errorf("%s as %s: %v, recorded %s", cells[0], roles[i], err, want)
+			}
+		}
+	}
+	if len(lines) != 168 {
+		t.Errorf("%d lines recorded, want 167 types and a heading", len(lines))
 	}
 }

@@ -49,7 +49,9 @@ func inMaintenance() []string {
 }
 
 // forNobody are refused to os:admin too.
-func forNobody() []string { return []string{"/cosi.resource.State/Create", "/cosi.resource.State/Destroy"} }
+func forNobody() []string {
+	return []string{"/cosi.resource.State/Create", "/cosi.resource.State/Destroy"}
+}
 
 type authorizer struct {
 	allowed     map[string]role.Set

@@ -77,6 +77,7 @@ func (s *Store) put(ctx context.Context, o owned) error {
 	} else if err := s.state.Create(ctx, o.Resource, state.WithCreateOwner(o.owner)); err != nil {
 		return err
 	}
+	o.Resource = o.DeepCopy() // the view's maps and lists belong to the node
 	s.applied[o.pointer()] = o
 	return nil
 }
