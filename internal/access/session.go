@@ -21,8 +21,10 @@ func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) 
 		return a.wrong(r, "the password is wrong")
 	}
 	until := strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10)
-	http.SetCookie(w, &http.Cookie{Name: cookie, Value: "admin." + until + "." + a.sign("admin."+until), Path: "/",
-		MaxAge: int(sessionLife.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
+	http.SetCookie(w, &http.Cookie{
+		Name: cookie, Value: "admin." + until + "." + a.sign("admin."+until), Path: "/",
+		MaxAge: int(sessionLife.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
+	})
 	return nil
 }
 

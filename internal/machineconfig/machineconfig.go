@@ -157,7 +157,7 @@ func validate(p config.Provider) error {
 	if !p.CompleteForBoot() {
 		return fmt.Errorf("the config is incomplete: a patch deleted what a node needs to boot")
 	}
-	_, err := p.Validate(metal{}, validation.WithStrict())
+	_, err := p.ValidateAsClient(metal{}, validation.WithStrict())
 	if err == nil {
 		return nil
 	}

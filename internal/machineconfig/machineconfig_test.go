@@ -35,8 +35,10 @@ func input(t *testing.T, talos, kubernetes string, role fleet.Role, patches ...P
 		TalosVersion: talos, KubernetesVersion: kubernetes, Role: role,
 		InstallImage: "factory.talos.dev/metal-installer/abc:" + talos, InstallDisk: "eui.002538b321c5527c",
 		Patches: patches,
-		Variables: Variables{"hostname": "worker-1", "private_ip": "10.0.1.1", "public_ip": "203.0.113.11",
-			"vlan": "4000", "bootstrap_disk_wwid": "eui.002538b321c5527c"},
+		Variables: Variables{
+			"hostname": "worker-1", "private_ip": "10.0.1.1", "public_ip": "203.0.113.11",
+			"vlan": "4000", "bootstrap_disk_wwid": "eui.002538b321c5527c",
+		},
 	}
 }
 

@@ -114,11 +114,14 @@ func legacyOf(patches []Patch) legacy {
 			if !ok || old.MachineConfig == nil {
 				continue
 			}
-			if n := old.MachineConfig.MachineNetwork; n != nil && n.NetworkHostname != "" { //nolint:staticcheck // deprecated is the point
+			//lint:ignore SA1019 deprecated is the point
+			if n := old.MachineConfig.MachineNetwork; n != nil && n.NetworkHostname != "" {
 				found.hostname = true
 			}
+			//lint:ignore SA1019 deprecated is the point
 			if i := old.MachineConfig.MachineInstall; i != nil {
-				found.kernelArgs = append(found.kernelArgs, i.InstallExtraKernelArgs...) //nolint:staticcheck // deprecated is the point
+				//lint:ignore SA1019 deprecated is the point
+				found.kernelArgs = append(found.kernelArgs, i.InstallExtraKernelArgs...)
 			}
 		}
 	}

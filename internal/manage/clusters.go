@@ -23,8 +23,10 @@ type NewCluster struct {
 
 // CreateCluster keeps a new cluster, with secrets of its own unless some are brought along.
 func (m *Manager) CreateCluster(ctx context.Context, actor string, n NewCluster) (fleet.Cluster, error) {
-	c := fleet.Cluster{ID: fleet.NewID(), Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
-		KubernetesVersion: n.KubernetesVersion, VSwitchID: n.VSwitchID, Secrets: n.Secrets, CreatedAt: m.Now()}
+	c := fleet.Cluster{
+		ID: fleet.NewID(), Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
+		KubernetesVersion: n.KubernetesVersion, VSwitchID: n.VSwitchID, Secrets: n.Secrets, CreatedAt: m.Now(),
+	}
 	if c.TalosVersion == "" {
 		c.TalosVersion = machineconfig.NewestTalos()
 	}

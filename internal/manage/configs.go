@@ -83,8 +83,10 @@ func (m *Manager) checkPretend(c fleet.Config) error {
 	}
 	for _, role := range []fleet.Role{fleet.ControlPlane, fleet.Worker} {
 		s := fleet.Server{Name: "example", IPv4: "203.0.113.1", Assignment: fleet.Assignment{ClusterID: "example", Role: role, PrivateIP: "10.0.0.1", InstallDisk: "eui.0000000000000000"}}
-		made := Made{Cluster: fleet.Cluster{Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version,
-			KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: secrets}}
+		made := Made{Cluster: fleet.Cluster{
+			Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version,
+			KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: secrets,
+		}}
 		made.Input = input(s, made.Cluster, 4000)
 		made.use(c, s)
 		if _, err := machineconfig.Render(made.Input); err != nil {

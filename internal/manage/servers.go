@@ -119,8 +119,11 @@ func describe(s fleet.Server) string {
 func (m *Manager) changed(ctx context.Context, s fleet.Server, c AssignmentChange) (fleet.Assignment, error) {
 	a := s.Assignment
 	for _, f := range []struct{ to, from *string }{
-		{&a.Hostname, c.Hostname}, {&a.PrivateIP, c.PrivateIP}, {&a.InstallDisk, c.InstallDisk},
-		{&a.EphemeralDisk, c.EphemeralDisk}, {&a.Patch, c.Patch},
+		{&a.Hostname, c.Hostname},
+		{&a.PrivateIP, c.PrivateIP},
+		{&a.InstallDisk, c.InstallDisk},
+		{&a.EphemeralDisk, c.EphemeralDisk},
+		{&a.Patch, c.Patch},
 	} {
 		if f.from != nil {
 			*f.to = strings.TrimRight(*f.from, " \n")

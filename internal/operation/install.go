@@ -59,7 +59,8 @@ func (o *Operations) mayInstall(ctx context.Context, s fleet.Server) error {
 }
 
 func (o *Operations) installKind() workflow.Kind {
-	return workflow.Kind{Name: KindInstall,
+	return workflow.Kind{
+		Name:     KindInstall,
 		Steps:    func(*workflow.Run) ([]workflow.Step, error) { return o.installSteps(), nil },
 		OnFail:   o.installStopped,
 		OnCancel: o.installStopped,

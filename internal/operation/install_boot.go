@@ -36,8 +36,10 @@ func (o *Operations) writeBootData(ctx context.Context, run *workflow.Run) error
 	}
 	defer session.Close()
 	code := rand.Text()
-	arm := store.Arm{ID: fleet.NewID(), ServerID: s.ID, OperationID: run.ID(), CodeHash: hash(code), UUID: s.Facts.UUID,
-		ArmedAt: o.Now(), ExpiresAt: o.Now().Add(window)}
+	arm := store.Arm{
+		ID: fleet.NewID(), ServerID: s.ID, OperationID: run.ID(), CodeHash: hash(code), UUID: s.Facts.UUID,
+		ArmedAt: o.Now(), ExpiresAt: o.Now().Add(window),
+	}
 	if arm.NoCode, err = o.bootData(ctx, run, session, p, code); err != nil {
 		return err
 	}

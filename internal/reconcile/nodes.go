@@ -33,8 +33,10 @@ func (r *Reconciler) LookAtNodes(ctx context.Context) error {
 func (r *Reconciler) lookAt(ctx context.Context, c fleet.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	servers, err := r.Store.Servers(ctx, store.ServerFilter{ClusterID: c.ID, IncludeMissing: true, WithoutFacts: true,
-		States: []fleet.State{fleet.Ready, fleet.Unhealthy}})
+	servers, err := r.Store.Servers(ctx, store.ServerFilter{
+		ClusterID: c.ID, IncludeMissing: true, WithoutFacts: true,
+		States: []fleet.State{fleet.Ready, fleet.Unhealthy},
+	})
 	if err != nil || len(servers) == 0 {
 		return err
 	}

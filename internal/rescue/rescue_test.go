@@ -69,8 +69,10 @@ func TestFactsAreReadFromARescueSystem(t *testing.T) {
 		NICs:    []fleet.NIC{{Name: "eth0", MAC: "90:1b:0e:00:00:01", Up: true, Addresses: []string{"203.0.113.10/26"}}},
 		Gateway: "203.0.113.1",
 		Disks: []fleet.Disk{
-			{Name: "nvme0n1", WWID: "eui.002538b321c5527c", Serial: "S675NX1T364492", Model: "SAMSUNG MZVL2512HCJQ-00B00", SizeBytes: 512110190592, Transport: "nvme",
-				Contents: []string{"nvme0n1p1 linux_raid_member rescue:0", "md0 ext4"}},
+			{
+				Name: "nvme0n1", WWID: "eui.002538b321c5527c", Serial: "S675NX1T364492", Model: "SAMSUNG MZVL2512HCJQ-00B00", SizeBytes: 512110190592, Transport: "nvme",
+				Contents: []string{"nvme0n1p1 linux_raid_member rescue:0", "md0 ext4"},
+			},
 			{Name: "sda", WWID: "naa.5000c500a1b2c3d4", Serial: "ZC1", Model: "ST4000NM0245", SizeBytes: 4000787030016, Rotational: true, Transport: "sata"},
 		},
 	}

@@ -175,8 +175,10 @@ func (n *Node) Bootstrap(ctx context.Context) error {
 // Reset wipes the node's STATE and EPHEMERAL and reboots it. Graceful makes a control plane leave etcd and
 // needs another member; without it a machine is only to be reset that nobody misses.
 func (n *Node) Reset(ctx context.Context, graceful bool) error {
-	return n.fail("reset", n.c.ResetGeneric(ctx, &machine.ResetRequest{Graceful: graceful, Reboot: true,
-		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "STATE", Wipe: true}, {Label: "EPHEMERAL", Wipe: true}}}))
+	return n.fail("reset", n.c.ResetGeneric(ctx, &machine.ResetRequest{
+		Graceful: graceful, Reboot: true,
+		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "STATE", Wipe: true}, {Label: "EPHEMERAL", Wipe: true}},
+	}))
 }
 
 // Reboot restarts the node.

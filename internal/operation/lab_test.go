@@ -1,0 +1,234 @@
+package operation_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/talos-manager/talos-manager/internal/bootconfig"
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/imagefactory"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/provider"
+	"github.com/talos-manager/talos-manager/internal/provider/hcloud"
+	"github.com/talos-manager/talos-manager/internal/provider/robot"
+	"github.com/talos-manager/talos-manager/internal/reconcile"
+	"github.com/talos-manager/talos-manager/internal/simulator"
+	"github.com/talos-manager/talos-manager/internal/simulator/hetzner"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+	"github.com/talos-manager/talos-manager/internal/store"
+	"github.com/talos-manager/talos-manager/internal/store/storetest"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// speed of the simulated world in these tests.
+const speed = 60
+
+const (
+	login    = "#ws+test"
+	password = "secret"
+)
+
+var token = hetzner.Token("test")
+
+// lab is a simulated Hetzner with everything of ours on it but the surfaces.
+type lab struct {
+	sim       *simulator.Simulator
+	store     *store.Store
+	manager   *manage.Manager
+	ops       *operation.Operations
+	reconcile *reconcile.Reconciler
+	http      *http.Client
+	config    *httptest.Server
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	sim, err := simulator.New(simulator.Options{
+		World: world.Options{Speed: speed, Seed: 1},
+		Robot: hetzner.RobotOptions{Logins: []hetzner.Login{{User: login, Password: password}}},
+		Cloud: hetzner.CloudOptions{Projects: []hetzner.Project{{Token: token}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	l := &lab{sim: sim, store: storetest.SQLite(t).Open(t)}
+	l.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: sim.Dial}}
+	t.Cleanup(l.http.CloseIdleConnections)
+	factory, err := imagefactory.New(sim.FactoryURL(), l.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	l.config = httptest.NewServer(&bootconfig.Handler{Store: l.store, Factory: factory, Log: log, Now: time.Now})
+	t.Cleanup(l.config.Close)
+	l.manager = &manage.Manager{Store: l.store, Drivers: l, Factory: factory, Log: log, Now: time.Now}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log})
+	l.reconcile = &reconcile.Reconciler{Store: l.store, Drivers: l, Operations: l.ops, Log: log, Now: time.Now}
+	return l
+}
+
+// Driver implements manage.Drivers.
+func (l *lab) Driver(ctx context.Context, accountID string) (provider.Driver, error) {
+	a, err := l.store.Account(ctx, accountID)
+	if err != nil {
+		return nil, err
+	}
+	return l.New(a)
+}
+
+// New implements manage.Drivers.
+func (l *lab) New(a fleet.Account) (provider.Driver, error) {
+	if a.Provider == fleet.HetznerRobot {
+		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: l.sim.RobotURL(), HTTP: l.http, RetryEvery: time.Second / speed}), nil
+	}
+	return hcloud.New(hcloud.Options{Token: a.Token, BaseURL: l.sim.CloudURL(), HTTP: l.http, PollEvery: time.Second / speed}), nil
+}
+
+// engine runs the operations until the test ends.
+func (l *lab) engine(t *testing.T, o workflow.Options) *workflow.Engine {
+	t.Helper()
+	e, err := l.newEngine(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := e.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func (l *lab) newEngine(o workflow.Options) (*workflow.Engine, error) {
+	o.SingleReplica = true
+	e, err := workflow.New(riversqlite.New(l.store.SQLite()), l.store, l.ops.Kinds(), o)
+	if err == nil {
+		l.ops.Use(e)
+	}
+	return e, err
+}
+
+// fleet rents servers and makes a cluster of them: names that say control-plane become control planes.
+func (l *lab) cluster(t *testing.T, dedicated, cloud []string) fleet.Cluster {
+	t.Helper()
+	ctx := t.Context()
+	endpoint := ""
+	for _, name := range dedicated {
+		m := l.sim.AddDedicated(login, name)
+		if endpoint == "" {
+			endpoint = m.IPv4.String()
+		}
+	}
+	for _, name := range cloud {
+		m := l.sim.AddCloud(token, name)
+		if endpoint == "" {
+			endpoint = m.IPv4.String()
+		}
+	}
+	for _, a := range []fleet.Account{{Name: "robot", Provider: fleet.HetznerRobot, User: login, Password: password}, {Name: "cloud", Provider: fleet.HetznerCloud, Token: token}} {
+		if _, err := l.manager.AddAccount(ctx, "test", a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.reconcile.SyncAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.manager.CreateCluster(ctx, "test", manage.NewCluster{Name: "prod", Endpoint: "https://" + endpoint + ":6443"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(dedicated, cloud...) {
+		l.assign(t, name, c)
+	}
+	return c
+}
+
+func (l *lab) assign(t *testing.T, name string, c fleet.Cluster) {
+	t.Helper()
+	change := manage.AssignmentChange{Cluster: &c.Name}
+	s, err := l.store.Server(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Provider == fleet.HetznerRobot {
+		for _, m := range l.sim.World.Machines() {
+			if m.Name == name {
+				change.InstallDisk = &m.Disks[0].WWN
+			}
+		}
+	}
+	if _, err := l.manager.Assign(t.Context(), "test", name, change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// finish waits for the end of an operation and gives it.
+func (l *lab) finish(t *testing.T, id string, within time.Duration) fleet.Operation {
+	t.Helper()
+	deadline := time.After(within)
+	for {
+		op, err := l.store.Operation(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op.State.Final() || op.State == fleet.Asking {
+			return op
+		}
+		select {
+		case <-deadline:
+			l.dump(t, op)
+			t.Fatalf("operation %s did not end within %s: step %q, waiting for %s", op.Kind, within, op.Step, op.WaitingFor)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (l *lab) dump(t *testing.T, op fleet.Operation) {
+	t.Helper()
+	lines, err := l.store.OperationLog(t.Context(), op.ID, 0, 0)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, s := range op.Steps {
+		t.Logf("%-28s %-10s %d %s", s.Name, s.State, s.Attempts, s.Error)
+	}
+	for _, line := range lines {
+		t.Logf("%s %s: %s", line.At.Format("15:04:05.000"), line.Step, line.Text)
+	}
+	t.Logf("error: %s; hint: %s", op.Error, op.Hint)
+}
+
+func (l *lab) machine(t *testing.T, name string) *world.Machine {
+	t.Helper()
+	for _, m := range l.sim.World.Machines() {
+		if m.Name == name {
+			return m
+		}
+	}
+	t.Fatalf("no machine %s", name)
+	return nil
+}
