@@ -556,3 +556,31 @@ func TestCloudActionsFail(t *testing.T) {
 	a, _, err = c.Server.Poweron(ctx, s)
 	do(t, c, a, err)
 }
+
+func TestCloudAnswersInTheRecordedShapes(t *testing.T) {
+	w := newWorld(t)
+	_, _, plain := cloudOf(t, w, hetzner.CloudOptions{})
+	addMachines(w, world.Cloud, hetzner.Token("one"), 1)
+	ask := func(method, path, body string) []byte {
+		req, _ := http.NewRequest(method, "http://cloud.sim/v1"+path, strings.NewReader(body))
+		req.Header.Set("Authorization", "Bearer "+hetzner.Token("one"))
+		resp, err := plain.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, _ := io.ReadAll(resp.Body)
+		return got
+	}
+	sameShape(t, "cloud/server.json", ask("PUT", "/servers/321", `{"labels":{"role":"cp"}}`))
+	sameShape(t, "cloud/error-invalid.json", ask("PUT", "/servers/321", `{"name":"not a host"}`))
+	sameShape(t, "cloud/action.json", ask("POST", "/servers/321/actions/poweron", ""))
+	var listing map[string]any
+	if err := json.Unmarshal(ask("GET", "/servers", ""), &listing); err != nil {
+		t.Fatal(err)
+	}
+	meta, _ := json.Marshal(map[string]any{"meta": listing["meta"]})
+	if !strings.Contains(string(meta), `"next_page":null`) {
+		t.Errorf("the last page has a next: %s", meta)
+	}
+}

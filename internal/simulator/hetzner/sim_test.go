@@ -56,6 +56,15 @@ func (s *system) listen() net.Listener {
 	if err != nil {
 		return nil
 	}
+	s.m.World.Go(func(context.Context) {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	})
 	return l
 }
 
