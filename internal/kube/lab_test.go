@@ -142,7 +142,7 @@ func (l *lab) kubelet(name string, change func(*world.Kubelet)) {
 
 func (l *lab) until(what string, ok func() bool) {
 	l.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); <-time.After(10 * time.Millisecond) {
 		if ok() {
 			return
 		}

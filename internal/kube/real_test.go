@@ -13,7 +13,7 @@ import (
 // binaryVariable names a kube-apiserver made by tools/kube-apiserver/build.sh that is not at its usual place.
 const binaryVariable = "TALOS_MANAGER_KUBE_APISERVER"
 
-// real is the one real cluster of a test run; starting it takes seconds.
+// realServer is the one real cluster of a test run; starting it takes seconds.
 type realServer struct {
 	once sync.Once
 	url  string
@@ -45,6 +45,10 @@ func realCluster(t *testing.T) *lab {
 	}
 	l := &lab{T: t, url: shared.url, ca: &authority{t: t, cert: shared.ca.cert, key: shared.ca.key, pem: shared.ca.pem}, real: true}
 	l.open()
+	l.until("the real API is ready", func() bool {
+		said, err := l.admin.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
+		return err == nil && string(said) == "ok"
+	})
 	return l
 }
 
@@ -54,7 +58,7 @@ func (r *realServer) start(t *testing.T) {
 		binary = filepath.Join("..", "..", "bin", "kube-apiserver")
 	}
 	if _, err := os.Stat(binary); err != nil {
-		r.why = "no real kube-apiserver: run tools/kube-apiserver/build.sh (ten minutes once), or set " + binaryVariable
+		r.why = "no real kube-apiserver: run tools/kube-apiserver/build.sh (minutes, once), or set " + binaryVariable
 		return
 	}
 	dir, err := os.MkdirTemp("", "kube-apiserver-")
@@ -85,7 +89,7 @@ func (r *realServer) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.stop = func() { cmd.Process.Kill(); cmd.Wait(); log.Close(); os.RemoveAll(dir) }
-	line, _ := bufio.NewReader(out).ReadString('\n') // the URL, once it is ready
+	line, _ := bufio.NewReader(out).ReadString('\n')
 	if r.url = strings.TrimSpace(line); r.url == "" {
 		cmd.Wait()
 		said, _ := os.ReadFile(log.Name())
