@@ -63,7 +63,7 @@ func TestOperationsSurviveARestartOfPostgres(t *testing.T) {
 	l := onStore(storetest.PostgresOn(t, server).Open(t))
 	var looks, late atomic.Int64
 	o := quick("a")
-	o.Backoff = 100*time.Millisecond
+	o.Backoff = 100 * time.Millisecond
 	e := l.start(t, o, burst(6, 2, 50*time.Millisecond, &looks, &late))
 	ids := enqueueBurst(t, e, 20)
 	awaitLooks(t, &looks, 100)

@@ -43,7 +43,7 @@ type Options struct {
 	SliceBudget   time.Duration // how long a slice starts further steps, 4 s
 	StepTimeout   time.Duration // how long one call of a step may take, 12 s; SliceBudget + StepTimeout < Lease
 	Revive        time.Duration // how often the journal is asked for due operations, 2 s
-	Poll          time.Duration // how often River looks for jobs nobody told it about, 500 ms
+	Poll          time.Duration // how often River looks for jobs nobody told it about, 200 ms
 	MaxAttempts   int           // attempts of a step in a row before the operation fails, 8
 	Backoff       time.Duration // before the second attempt, 1 s; doubles up to MaxBackoff
 	MaxBackoff    time.Duration // 60 s
@@ -71,7 +71,7 @@ func (o Options) withDefaults() Options {
 	o.SliceBudget = cmp.Or(o.SliceBudget, min(4*time.Second, o.Lease/4))
 	o.StepTimeout = cmp.Or(o.StepTimeout, min(12*time.Second, o.Lease*2/3))
 	o.Revive = cmp.Or(o.Revive, 2*time.Second)
-	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
+	o.Poll = cmp.Or(o.Poll, 200*time.Millisecond)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.Backoff = cmp.Or(o.Backoff, time.Second)
 	o.MaxBackoff = cmp.Or(o.MaxBackoff, 60*time.Second)

@@ -100,6 +100,7 @@ func TestAStepThatIgnoresNothingEndsBeforeTheLease(t *testing.T) {
 
 // TestAKilledProcessIsReplaced kills this test's own binary, run a second time, in the middle of a step.
 func TestAKilledProcessIsReplaced(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, d storetest.Database, single bool) {
 		s := d.Open(t)
 		var tr trace

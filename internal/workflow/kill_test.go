@@ -69,6 +69,7 @@ func mission(tr *trace) []workflow.Kind {
 }
 
 func TestAnOperationSurvivesADeathAnywhere(t *testing.T) {
+	t.Parallel()
 	workflowtest.KillEverywhere(t, func(t *testing.T) workflowtest.Scenario {
 		var tr trace
 		l := memory(t)
@@ -107,6 +108,7 @@ func checkMission(t *testing.T, op fleet.Operation, did []string) {
 }
 
 func TestAnOperationSurvivesADeathInADatabase(t *testing.T) {
+	t.Parallel()
 	for _, p := range []struct {
 		reason string
 		after  int64 // writes

@@ -63,6 +63,7 @@ func (l lab) log(t *testing.T, id string) (out []string) {
 // each runs a test in memory, on SQLite and on Postgres.
 func each(t *testing.T, test func(t *testing.T, l lab)) {
 	t.Helper()
+	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		test(t, memory(t))

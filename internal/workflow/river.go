@@ -64,7 +64,7 @@ func newQueue[TTx any](driver riverdriver.Driver[TTx], work func(context.Context
 		ID:                          life,
 		Queues:                      map[string]river.QueueConfig{queueName: {MaxWorkers: maxHeld}},
 		Workers:                     workers,
-		FetchCooldown:               min(20*time.Millisecond, o.Poll),
+		FetchCooldown:               min(10*time.Millisecond, o.Poll),
 		FetchPollInterval:           o.Poll,
 		JobTimeout:                  jobTimeout,
 		RescueStuckJobsAfter:        jobTimeout + time.Minute,
