@@ -337,22 +337,3 @@ func thousand(t testing.TB, s *store.Store) []fleet.Server {
 	}
 	return all
 }
-
-func BenchmarkListThousandServers(b *testing.B) {
-	for _, d := range []struct {
-		name string
-		open func(testing.TB) storetest.Database
-	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
-		s := d.open(b).Open(b)
-		thousand(b, s)
-		for _, without := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s/facts=%v", d.name, !without), func(b *testing.B) {
-				for b.Loop() {
-					if n := len(must(s.Servers(b.Context(), store.ServerFilter{WithoutFacts: without}))(b)); n != 1000 {
-						b.Fatal(n)
-					}
-				}
-			})
-		}
-	}
-}
