@@ -39,19 +39,18 @@ type etcd struct {
 	term    uint64
 	index   uint64
 	leader  uint64
-	lapse   int64 // counts losses of quorum
+	copied  bool // somebody has a snapshot, so that its Kubernetes state can come back
 }
 
 // member of an etcd.
 type member struct {
-	id        uint64
-	name      string // "" until a learner has started
-	urls      []string
-	learner   bool
-	machine   *world.Machine // whose disk holds the data
-	node      *node          // that runs it, nil while it is down
-	lost      bool           // the data is gone
-	learnedAt uint64
+	id      uint64
+	name    string // "" until a learner has started
+	urls    []string
+	learner bool
+	machine *world.Machine // whose disk holds the data
+	node    *node          // that runs it, nil while it is down
+	lost    bool           // the data is gone
 }
 
 func (m *member) up() bool { return m.node != nil }
@@ -177,7 +176,9 @@ func (c *Clusters) lost(m *world.Machine) []string {
 		kept := own.etcds[:0]
 		for _, e := range own.etcds {
 			if e.lose(m) {
-				dead = append(dead, e.kube)
+				if !e.copied {
+					dead = append(dead, e.kube)
+				}
 				continue
 			}
 			kept = append(kept, e)
@@ -208,19 +209,29 @@ func (c *Clusters) bootstrap(n *node, kube string) (*etcd, *member) {
 	if e.kube == "" {
 		e.kube = n.config().K8sClusterConfig().ClusterName() + "/" + hex.EncodeToString(be(e.id))
 	}
-	m := &member{id: rand.Uint64(), name: n.hostname(), urls: n.peerAddresses(), machine: n.machine, node: n}
+	m := &member{id: rand.Uint64(), name: n.hostname(), urls: n.peerAddresses(), machine: n.machine}
 	e.members = []*member{m}
 	e.leader = m.id
 	own.etcds = append(own.etcds, e)
 	return e, m
 }
 
-// addLearner makes n a learner of an etcd of its cluster that can take one now, nil if none can.
+// addLearner makes n a learner of an etcd of its cluster that can take one now, nil if none can. An older member
+// of the same name is removed first, as Talos does. etcd takes one learner at a time, and none while a voter is off.
 func (c *Clusters) addLearner(n *node) (*etcd, *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.of(n).etcds {
-		if e.ca != etcdCA(n.config()) || !e.quorum() || e.hasLearner() {
+		if e.ca != etcdCA(n.config()) || !e.quorum() {
+			continue
+		}
+		for _, m := range e.members {
+			if m.name == n.hostname() && !m.up() && e.removal(m.id) == nil {
+				e.remove(m.id)
+				break
+			}
+		}
+		if up, all := e.voters(); up < all || e.hasLearner() {
 			continue
 		}
 		m := &member{id: rand.Uint64(), urls: n.peerAddresses(), machine: n.machine, learner: true}

@@ -99,7 +99,7 @@ func (s *etcdService) prepare(ctx context.Context, bootstrap, restore bool) erro
 			s.attach(e, m)
 			return s.keep(e, m)
 		}
-		if !s.node.sleep(ctx, retryTime) {
+		if !s.node.sleep(ctx, joinTime) {
 			return ctx.Err()
 		}
 	}
@@ -201,7 +201,7 @@ func (s *etcdService) serving() (*etcd, *member) {
 	}
 	e, m := s.own()
 	up := false
-	s.node.env.Clusters.with(func() { up = m != nil && m.node == s.node })
+	s.node.env.Clusters.with(func() { up = m != nil && m.node == s.node && e.member(m.id) != nil })
 	if !up {
 		return nil, nil
 	}
@@ -212,7 +212,7 @@ func (s *etcdService) serving() (*etcd, *member) {
 func (s *etcdService) health() error {
 	e, m := s.own()
 	var learner, quorum bool
-	s.node.env.Clusters.with(func() { learner, quorum = m.learner, e.quorum() })
+	s.node.env.Clusters.with(func() { learner, quorum = m.learner, e.quorum() && e.member(m.id) != nil })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -343,6 +343,7 @@ func (v *server) EtcdSnapshot(_ *machine.EtcdSnapshotRequest, out grpc.ServerStr
 	if err != nil {
 		return err
 	}
+	v.node.env.Clusters.with(func() { e.copied = true })
 	data := make([]byte, snapshotSize)
 	copy(data, "\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\xed\xda\x0c\xed\x02\x00\x00\x00\x00\x10")
 	copy(data[4096:], snapshotKey+hex.EncodeToString([]byte(e.kube))+"\n")

@@ -3,6 +3,7 @@ package talosnode_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,11 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/kubeapi"
 	"github.com/talos-manager/talos-manager/internal/simulator/talosnode"
@@ -285,4 +292,66 @@ func (w testWriter) Write(p []byte) (int, error) {
 		w.t.Logf("%s", p)
 	}
 	return len(p), nil
+}
+
+// lines decodes a recording, without its first line.
+func lines[T any](t *testing.T, name string) []T {
+	t.Helper()
+	var list []T
+	for i, line := range strings.Split(strings.TrimSpace(string(recording(t, name))), "\n") {
+		var v T
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%s line %d: %v", name, i+1, err)
+		}
+		if i > 0 {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// decode fills a request from a recording.
+func decode[T proto.Message](raw json.RawMessage, into T) T {
+	if len(raw) > 0 {
+		if err := protojson.Unmarshal(raw, into); err != nil {
+			panic(err)
+		}
+	}
+	return into
+}
+
+var numbers = regexp.MustCompile(`\b\d{10,}\b`)
+
+// normal takes out of a message what differs from run to run.
+func normal(message string) string { return numbers.ReplaceAllString(message, "ID") }
+
+func (l *lab) service(ctx context.Context, c *client.Client, id string) string {
+	r, err := c.ServiceInfo(ctx, id)
+	if err != nil || len(r) == 0 {
+		return ""
+	}
+	return r[0].Service.GetState()
+}
+
+// nodeUID is the identity of a node in Kubernetes.
+func (l *lab) nodeUID(c *client.Client) string {
+	l.t.Helper()
+	raw, err := c.Kubeconfig(context.Background())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	conf, err := clientcmd.RESTConfigFromKubeConfig(raw)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	conf.Dial = l.world.Net.DialContext
+	set, err := kubernetes.NewForConfig(conf)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	nodes, err := set.CoreV1().Nodes().List(context.Background(), metav1.ListOptions{})
+	if err != nil || len(nodes.Items) == 0 {
+		l.t.Fatalf("nodes: %v", err)
+	}
+	return string(nodes.Items[0].UID)
 }

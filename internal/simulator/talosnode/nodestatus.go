@@ -186,3 +186,10 @@ func (k *kubernetes) podView() []host.Pod {
 	}
 	return pods
 }
+
+// known says whether Kubernetes has the node.
+func (k *kubernetes) known() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status != nil || k.node.env.Kubernetes == nil
+}

@@ -137,7 +137,7 @@ func (n *node) wipe(labels ...string) func(context.Context) error {
 			return err
 		}
 		if len(labels) == 0 || contains(labels, ephemeral) {
-			n.env.Clusters.lost(n.machine)
+			n.etcd.forget()
 		}
 		return nil
 	}

@@ -14,6 +14,7 @@ const (
 	pullTime      = 6 * time.Second // the kubelet's image, when it is not on the disk
 
 	etcdHealthTime  = 5 * time.Second
+	joinTime        = 3 * time.Second        // between two tries to join
 	learnerNameTime = 300 * time.Millisecond // a learner has no name until it has started
 	learnerTime     = 7 * time.Second        // until its health check says so
 	retryTime       = 500 * time.Millisecond // Talos' controllers try again about twice a second
