@@ -24,6 +24,12 @@ func (v View) configured() bool { return v.Running != nil && !v.Maintenance }
 // resources are all that the view says.
 func (v View) resources() *wanted {
 	w := &wanted{}
+	if v.Discovered == nil && v.Machine != nil {
+		v.Discovered = v.discover()
+	}
+	if v.Volumes == nil {
+		v.Volumes = v.systemVolumes()
+	}
 	v.runtime(w)
 	v.configs(w)
 	v.hardware(w)

@@ -40,9 +40,9 @@ type View struct {
 
 	Services   []Service // those whose resource exists: running ones
 	Extensions []Extension
-	Volumes    []Volume
-	Discovered []DiscoveredVolume
-	SystemDisk string // name of the disk Talos is installed on (nvme0n1), "" if none
+	Volumes    []Volume           // nil: META, STATE and EPHEMERAL as the disks show them
+	Discovered []DiscoveredVolume // nil: what Discover reads from the machine's disks
+	SystemDisk string             // name of the disk Talos is installed on (nvme0n1), "" if none
 	Meta       map[uint8]string
 	Params     map[string]string // kernel parameters set by the config: proc.sys.… -> value
 	Modules    []string          // loaded kernel modules
