@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/talos-manager/talos-manager/client"
+	"github.com/talos-manager/talos-manager/internal/access"
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/store"
+)
+
+type serverQuery struct {
+	Account    string        `query:"account" doc:"name or id"`
+	Cluster    string        `query:"cluster" doc:"name or id"`
+	Unassigned bool          `query:"unassigned" doc:"only servers without a cluster"`
+	State      []fleet.State `query:"state" doc:"any of these, comma-separated" enum:"known,installing,configured,ready,unhealthy,broken"`
+	Role       fleet.Role    `query:"role" enum:"controlplane,worker"`
+	Search     string        `query:"search" doc:"part of name, hostname, address, product, location or provider id, in any case"`
+	Missing    bool          `query:"missing" doc:"also those that their accounts do not list any more"`
+	Sort       string        `query:"sort" doc:"name (default), hostname, product, location, state, seen or created; with - in front for backwards"`
+	Limit      int           `query:"limit" minimum:"0" doc:"0: all"`
+	Offset     int           `query:"offset" minimum:"0"`
+}
+
+func (a *api) listServers(ctx context.Context, in *serverQuery) (*body[client.List[client.Server]], error) {
+	f := store.ServerFilter{Unassigned: in.Unassigned, Role: in.Role, States: in.State, Search: in.Search, IncludeMissing: in.Missing,
+		Sort: in.Sort, Limit: in.Limit, Offset: in.Offset, WithoutFacts: true}
+	var err error
+	if f.AccountID, err = a.accountID(ctx, in.Account); err != nil {
+		return nil, err
+	}
+	if f.ClusterID, err = a.clusterID(ctx, in.Cluster); err != nil {
+		return nil, err
+	}
+	all, err := a.store.Servers(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	total, err := a.store.CountServers(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	n, err := a.names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	active, err := a.active(ctx, store.OperationFilter{ClusterID: f.ClusterID})
+	list := items(all, func(s fleet.Server) client.Server { return server(s, n, active[s.ID]) })
+	list.Total = total
+	return answer(list, err)
+}
+
+func (a *api) accountID(ctx context.Context, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	v, err := a.store.Account(ctx, ref)
+	return v.ID, err
+}
+
+func (a *api) clusterID(ctx context.Context, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	v, err := a.store.Cluster(ctx, ref)
+	return v.ID, err
+}
+
+func (a *api) serverID(ctx context.Context, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	v, err := a.store.Server(ctx, ref)
+	return v.ID, err
+}
+
+func (a *api) showServer(ctx context.Context, in *byRef) (*body[client.Server], error) {
+	s, err := a.store.Server(ctx, in.Ref)
+	if err != nil {
+		return nil, err
+	}
+	return answer(a.whole(ctx, s))
+}
+
+// whole converts a server with everything that is known of it.
+func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) {
+	n, err := a.names(ctx)
+	if err != nil {
+		return client.Server{}, err
+	}
+	active, err := a.active(ctx, store.OperationFilter{ServerID: s.ID})
+	if err != nil {
+		return client.Server{}, err
+	}
+	out := server(s, n, active[s.ID])
+	if out.Assignment != nil {
+		out.Assignment.Patch = s.Assignment.Patch
+	}
+	if s.Facts.At.IsZero() {
+		return out, nil
+	}
+	out.Facts = facts(s.Facts)
+	if err := fleet.CheckUUID(s.Name, s.Facts.UUID); err != nil {
+		out.UUIDProblem, out.UUIDMail = err.Error(), fleet.UUIDMail(s.Facts.Dmidecode)
+	}
+	return out, nil
+}
+
+func (a *api) changeServer(ctx context.Context, in *struct {
+	byRef
+	Body client.ServerChange
+}) (*body[client.Server], error) {
+	s, err := a.store.Server(ctx, in.Ref)
+	if err != nil {
+		return nil, err
+	}
+	actor := access.Actor(ctx)
+	if name := in.Body.Name; name != nil && *name != s.Name {
+		if _, err := a.Manager.RenameServer(ctx, actor, s.ID, *name); err != nil {
+			return nil, err
+		}
+	}
+	if v := in.Body.VSwitch; v != nil && *v != s.VSwitchID {
+		if err := a.Manager.SetVSwitch(ctx, actor, s.ID, *v); err != nil {
+			return nil, err
+		}
+	}
+	if s, err = a.store.Server(ctx, s.ID); err != nil {
+		return nil, err
+	}
+	return answer(a.whole(ctx, s))
+}
+
+func (a *api) assignServer(ctx context.Context, in *struct {
+	byRef
+	Body client.AssignmentChange
+}) (*body[client.Server], error) {
+	c := in.Body
+	s, err := a.Manager.Assign(ctx, access.Actor(ctx), in.Ref, manage.AssignmentChange{Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic,
+		Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP, InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch})
+	if err != nil {
+		return nil, err
+	}
+	return answer(a.whole(ctx, s))
+}
+
+func (a *api) rescueServer(ctx context.Context, in *byRef) (*body[client.Operation], error) {
+	o, err := a.Operations.Rescue(ctx, access.Actor(ctx), in.Ref)
+	return a.started(ctx, o, err)
+}
+
+func (a *api) installServer(ctx context.Context, in *struct {
+	byRef
+	Body *client.InstallOptions
+}) (*body[client.Operation], error) {
+	options := operation.InstallOptions{}
+	if in.Body != nil {
+		options = operation.InstallOptions{Wipe: in.Body.Wipe, ImageSHA256: in.Body.ImageSHA256}
+	}
+	o, err := a.Operations.Install(ctx, access.Actor(ctx), in.Ref, options)
+	return a.started(ctx, o, err)
+}
+
+// started answers with an operation that was just asked for.
+func (a *api) started(ctx context.Context, o fleet.Operation, err error) (*body[client.Operation], error) {
+	if err != nil {
+		if o.ID != "" && !errors.Is(err, context.Canceled) { // it runs; only what came after failed
+			a.Log.Error("operation was started, but not all that belongs to it", "operation", o.ID, "error", err)
+		}
+		return nil, err
+	}
+	n, err := a.namesOf(ctx, o)
+	return answer(operationOf(o, n), err)
+}
+
+// server converts a server without its facts and its patch.
+func server(s fleet.Server, n names, active *client.Active) client.Server {
+	out := client.Server{
+		ID: s.ID, Name: s.Name, Account: n.ref(s.AccountID), Provider: string(s.Provider), ProviderID: s.ProviderID,
+		Product: s.Product, Location: s.Location, Architecture: string(s.Architecture), State: string(s.State), Status: s.Status,
+		Power: string(s.Power), Locked: s.Locked, IPv4: s.IPv4, IPv6: s.IPv6, IPv6Network: s.IPv6Net, VSwitch: n.some(s.VSwitchID),
+		Cancelled: s.Cancelled, Operation: active, CreatedAt: s.CreatedAt, SeenAt: s.SeenAt, MissingSince: s.MissingAt,
+	}
+	if out.Power == "" {
+		out.Power = string(fleet.PowerUnknown)
+	}
+	if a := s.Assignment; a.Assigned() {
+		out.Assignment = &client.Assignment{Cluster: n.ref(a.ClusterID), Role: string(a.Role), Hostname: s.Hostname(), Config: n.some(a.ConfigID),
+			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk}
+	}
+	return out
+}
+
+func facts(f fleet.Facts) *client.Facts {
+	out := &client.Facts{At: f.At, UUID: f.UUID, Serial: f.Serial, Manufacturer: f.Manufacturer, Product: f.Product, Firmware: f.Firmware,
+		CPU: f.CPU, Cores: f.Cores, MemoryBytes: f.MemoryBytes, Gateway: f.Gateway}
+	for _, n := range f.NICs {
+		out.NICs = append(out.NICs, client.NIC{Name: n.Name, MAC: n.MAC, Up: n.Up, Addresses: n.Addresses})
+	}
+	for _, d := range f.Disks {
+		out.Disks = append(out.Disks, client.Disk{ID: d.ID(), Name: d.Name, WWID: d.WWID, Serial: d.Serial, Model: d.Model, SizeBytes: d.SizeBytes,
+			Rotational: d.Rotational, Transport: d.Transport, Contents: d.Contents})
+	}
+	return out
+}
