@@ -3,6 +3,7 @@ package resources
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/resource/meta"
@@ -30,14 +31,25 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/v1alpha1"
 )
 
-// define registers every namespace and every type of the machinery: talosctl finds types, their aliases and their
-// columns by asking the node for its definitions.
-func define(ctx context.Context, s state.State) error {
-	names, types := registry.NewNamespaceRegistry(s), registry.NewResourceRegistry(s)
-	if err := names.RegisterDefault(ctx); err != nil {
-		return err
+// built are the definitions as resources. They are the same in every store, and finding the singular of every
+// type's name, which is how aliases come about, takes far longer than a simulated node takes to boot.
+var built = sync.OnceValues(func() ([]*meta.ResourceDefinition, error) {
+	var all []*meta.ResourceDefinition
+	for _, d := range definitions() {
+		r, err := meta.NewResourceDefinition(d.ResourceDefinition())
+		if err != nil {
+			return nil, fmt.Errorf("definition %s: %w", d.ResourceDefinition().Type, err)
+		}
+		all = append(all, r)
 	}
-	if err := types.RegisterDefault(ctx); err != nil {
+	return all, nil
+})
+
+// define registers every namespace and every type of the machinery, as the runtime's registries do: talosctl finds
+// types, their aliases and their columns by asking the node for its definitions.
+func define(ctx context.Context, s state.State) error {
+	names := registry.NewNamespaceRegistry(s)
+	if err := names.RegisterDefault(ctx); err != nil {
 		return err
 	}
 	for _, n := range namespaces() {
@@ -45,9 +57,13 @@ func define(ctx context.Context, s state.State) error {
 			return fmt.Errorf("namespace %s: %w", n, err)
 		}
 	}
-	for _, d := range definitions() {
-		if err := types.Register(ctx, d); err != nil {
-			return fmt.Errorf("definition %s: %w", d.ResourceDefinition().Type, err)
+	all, err := built()
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if err := s.Create(ctx, d.DeepCopy(), state.WithCreateOwner(meta.Owner)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -127,6 +143,6 @@ func definitions() []meta.ResourceWithRD {
 		&storage.MDArrayStatus{}, &storage.MDRefreshRequest{},
 		&timesync.AdjtimeStatus{}, &timesync.NTPStatus{}, &timesync.Status{},
 		&v1alpha1.AcquireConfigSpec{}, &v1alpha1.AcquireConfigStatus{}, &v1alpha1.Service{},
-		&config.MachineConfig{}, config.NewMachineType(),
+		&config.MachineConfig{}, config.NewMachineType(), &meta.ResourceDefinition{}, &meta.Namespace{},
 	}
 }
