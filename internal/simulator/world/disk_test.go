@@ -1,0 +1,94 @@
+package world
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestDiskIsBytesThatTakeNoRoomWhereTheyAreZero(t *testing.T) {
+	const size = 5*chunk + 1000
+	d, want := &Disk{SizeBytes: size}, make([]byte, size)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 400 {
+		from := r.IntN(size)
+		n := r.IntN(min(size-from, 2*chunk) + 1)
+		p := make([]byte, n)
+		switch r.IntN(3) {
+		case 0: // zeroes
+		case 1:
+			for i := range p {
+				p[i] = byte(r.IntN(256))
+			}
+		case 2:
+			d.Discard(int64(from), int64(n))
+			clear(want[from : from+n])
+			continue
+		}
+		if done, err := d.WriteAt(p, int64(from)); done != n || err != nil {
+			t.Fatalf("write %d at %d: %d, %v", n, from, done, err)
+		}
+		copy(want[from:], p)
+	}
+	got := make([]byte, size)
+	if n, err := d.ReadAt(got, 0); n != size || err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("read %d, %v; same bytes %v", n, err, bytes.Equal(got, want))
+	}
+	d.Discard(0, size)
+	if d.Used() != 0 || !d.Zero(0, size) {
+		t.Errorf("%d bytes in use after all was discarded", d.Used())
+	}
+}
+
+func TestDiskStaysSparse(t *testing.T) {
+	d := &Disk{SizeBytes: 4000787030016}
+	zeroes := make([]byte, 1<<20)
+	for i := range int64(64) {
+		if _, err := d.WriteAt(zeroes, i<<30); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.Used() != 0 || d.Written() != 64<<20 {
+		t.Errorf("zeroes take %d bytes; %d written", d.Used(), d.Written())
+	}
+	d.WriteAt([]byte{1}, 1<<40)
+	if d.Used() != chunk {
+		t.Errorf("one byte takes %d", d.Used())
+	}
+	d.WriteAt([]byte{0}, 1<<40)
+	if d.Used() != 0 {
+		t.Errorf("that byte zeroed takes %d", d.Used())
+	}
+}
+
+func TestDiskEnds(t *testing.T) {
+	d := &Disk{SizeBytes: 1000}
+	if _, err := d.WriteAt(make([]byte, 2), 999); err == nil {
+		t.Error("wrote past the end")
+	}
+	if n, err := d.ReadAt(make([]byte, 10), 995); n != 5 || err != io.EOF {
+		t.Errorf("read over the end: %d, %v", n, err)
+	}
+	if n, err := d.ReadAt(make([]byte, 10), 1000); n != 0 || err != io.EOF {
+		t.Errorf("read behind the end: %d, %v", n, err)
+	}
+}
+
+func TestDiskFailsWithItsMachine(t *testing.T) {
+	w := New(Options{})
+	defer w.Close()
+	d := &Disk{SizeBytes: 1 << 30}
+	m := w.AddMachine(Spec{Number: 1, Disks: []*Disk{d}})
+	if _, err := d.WriteAt([]byte{1}, 100<<20); err != nil {
+		t.Error(err)
+	}
+	m.Fault(func(f *Faults) { f.DiskFails = true })
+	if _, err := d.WriteAt([]byte{1}, 0); err != nil {
+		t.Errorf("its start: %v", err)
+	}
+	if _, err := d.WriteAt([]byte{1}, 100<<20); !errors.Is(err, ErrIO) {
+		t.Errorf("further on: %v", err)
+	}
+}
