@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,7 @@ var contracts = map[string]*config.VersionContract{"v1.13.9": config.TalosVersio
 
 func newLab(t *testing.T, version string) *lab {
 	t.Helper()
+	t.Parallel()
 	w := world.New(world.Options{Speed: speed, Seed: 1, Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	t.Cleanup(w.Close)
 	env := talosnode.Env{Clusters: talosnode.NewClusters(), Kubernetes: kubeapi.New(w)}
@@ -354,4 +356,23 @@ func (l *lab) nodeUID(c *client.Client) string {
 		l.t.Fatalf("nodes: %v", err)
 	}
 	return string(nodes.Items[0].UID)
+}
+
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (l *lab) ip(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 5, 0, n}) }
+
+func (l *lab) meta(m *world.Machine) map[uint8]string {
+	l.t.Helper()
+	values, err := world.ReadMeta(m.Disks[0])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return values
 }

@@ -1,0 +1,98 @@
+package talosnode_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/simulator/talosnode"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+)
+
+const pull = "talos.config=http://manager.sim/config?uuid="
+
+// silent checks that a machine's port 50000 stays closed while its config is asked for again and again.
+func (l *lab) silent(m *world.Machine) {
+	l.t.Helper()
+	l.until("many tries", func(context.Context) bool { return len(l.server.asked()) >= 10 })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if c, err := l.world.Net.DialContext(ctx, "tcp", m.IPv4.String()+":50000"); err == nil {
+		c.Close()
+		l.t.Error("port 50000 is open")
+	}
+}
+
+func TestAnEmptyAnswerIsALoopAndNotMaintenance(t *testing.T) {
+	for _, code := range []int{http.StatusOK, http.StatusNoContent} {
+		t.Run(http.StatusText(code), func(t *testing.T) {
+			l := newLab(t, "v1.13.9")
+			l.server.give(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+			l.silent(l.machine(2, nil, pull))
+		})
+	}
+}
+
+func TestAConfigThatDoesNotValidateIsFetchedTwiceASecondAndPort50000StaysClosed(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	l.server.give(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("version: v1alpha1\nmachine:\n    type: foobar\ncluster: {}\n"))
+	})
+	m := l.machine(2, nil, pull)
+	l.silent(m)
+	l.server.give(func(w http.ResponseWriter, _ *http.Request) { w.Write(l.controlPlane(m)) })
+	l.answers(m)
+}
+
+func TestTriesAreMadeAfterPausesThatDouble(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	l.machine(2, nil, pull)
+	var at []time.Time
+	l.server.give(func(w http.ResponseWriter, _ *http.Request) {
+		at = append(at, time.Now())
+		http.Error(w, "no", http.StatusServiceUnavailable)
+	})
+	l.until("five tries", func(context.Context) bool { return len(l.server.asked()) >= 5 })
+	first, last := at[1].Sub(at[0]), at[4].Sub(at[3])
+	if last < 3*first {
+		t.Errorf("pauses of %v and later %v", first, last)
+	}
+}
+
+func TestTheUUIDInMETAReplacesABadOneOfTheFirmware(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	l.machine(2, map[uint8]string{world.MetaUUIDOverride: "11111111-2222-4333-8444-555555555555"}, pull)
+	l.until("a try", func(context.Context) bool { return len(l.server.asked()) > 0 })
+	if q := l.server.asked()[0]; q != "uuid=11111111-2222-4333-8444-555555555555" {
+		t.Errorf("query %q", q)
+	}
+}
+
+func TestACloudServerTakesItsUserData(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	m := l.world.AddMachine(world.Spec{Kind: world.Cloud, Number: 7, Name: "cloud-7", IPv4: l.ip(7), BootTime: time.Second,
+		Disks: []*world.Disk{{Name: "sda", SizeBytes: 20 << 30, Transport: "scsi"}}})
+	if err := world.InstallImage(m.Disks[0], world.ImageSpec{Version: l.version, Arch: "amd64", Platform: "hcloud"}); err != nil {
+		t.Fatal(err)
+	}
+	data := l.controlPlane(m)
+	env := talosnode.Env{Clusters: talosnode.NewClusters(), UserData: func(*world.Machine) []byte { return data }}
+	l.world.BootDisk = func(m *world.Machine) world.System {
+		_, info, _ := world.FindBoot(m)
+		return talosnode.New(m, info, env)
+	}
+	m.PowerOn()
+	l.answers(m)
+}
+
+func TestTheNodeOfAFaultyMachineComesUpAsAnotherVersion(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	m := l.machine(2, nil)
+	m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.12.0" })
+	c := l.maintenance(m)
+	v, err := c.Version(context.Background())
+	if err != nil || v.GetMessages()[0].GetVersion().GetTag() != "v1.12.0" {
+		t.Errorf("%v %v", v, err)
+	}
+}
