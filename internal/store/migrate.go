@@ -48,7 +48,7 @@ func (s *Store) migrate(ctx context.Context) error {
 // lockMigrations waits until no other program migrates.
 func (s *Store) lockMigrations(ctx context.Context) (unlock func(), err error) {
 	if s.pool == nil {
-		return lockFile(ctx, s.place+".lock")
+		return lockFile(ctx, s.place+".lock", lockTimeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
@@ -78,11 +78,11 @@ func (s *Store) lockPostgres(ctx context.Context) (func(), error) {
 
 // lockFile holds an exclusive transaction on a small database beside ours: a lock that every platform has and
 // that a killed program does not leave behind.
-func lockFile(ctx context.Context, path string) (func(), error) {
+func lockFile(ctx context.Context, path string, patience time.Duration) (func(), error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	uri := fmt.Sprintf("%s?_txlock=exclusive&_pragma=busy_timeout(%d)", fileURI(path), lockTimeout.Milliseconds())
+	uri := fmt.Sprintf("%s?_txlock=exclusive&_pragma=busy_timeout(%d)", fileURI(path), patience.Milliseconds())
 	db, err := sql.Open("sqlite", uri)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -39,7 +40,7 @@ func (s *Store) Children(ctx context.Context, id string) ([]fleet.Operation, err
 }
 
 func (s *Store) withSteps(ctx context.Context, query string, args ...any) ([]fleet.Operation, error) {
-	t, err := s.reader.BeginTx(ctx, nil) // one moment for the operations and their steps
+	t, err := s.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +55,14 @@ func (s *Store) withSteps(ctx context.Context, query string, args ...any) ([]fle
 		}
 	}
 	return all, nil
+}
+
+// snapshot is a transaction that reads everything as of one moment.
+func (s *Store) snapshot(ctx context.Context) (*sql.Tx, error) {
+	if s.pool == nil {
+		return s.reader.BeginTx(ctx, nil) // always so in SQLite
+	}
+	return s.reader.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }
 
 func steps(ctx context.Context, q queryer, id string) ([]fleet.OperationStep, error) {
@@ -100,9 +109,11 @@ func (s *Store) Operations(ctx context.Context, o OperationFilter) ([]fleet.Oper
 	if o.Active {
 		f.and("state NOT IN ('succeeded', 'failed', 'cancelled')")
 	}
-	for column, value := range map[string]string{"server_id": o.ServerID, "cluster_id": o.ClusterID, "parent_id": o.ParentID, "kind": o.Kind} {
-		if value != "" {
-			f.and(column+" = $?", value)
+	for _, equal := range []struct{ column, value string }{
+		{"server_id", o.ServerID}, {"cluster_id", o.ClusterID}, {"parent_id", o.ParentID}, {"kind", o.Kind},
+	} {
+		if equal.value != "" {
+			f.and(equal.column+" = $?", equal.value)
 		}
 	}
 	if o.Before != "" {

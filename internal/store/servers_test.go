@@ -66,6 +66,7 @@ func TestSyncTellsWhatChanged(t *testing.T) {
 		}
 		expect("a first listing", sync(listing("x", "y"), 0), "x y", "", "", "")
 		expect("the same again", sync(listing("x", "y"), 1), "", "", "", "")
+		expect("one stands on two pages", sync(listing("x", "y", "x"), 1), "", "", "", "")
 		unknown := listing("x", "y")
 		unknown[0].Power = fleet.PowerUnknown
 		expect("a listing that does not know the power", sync(unknown, 2), "", "", "", "")

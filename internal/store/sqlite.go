@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -9,7 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
@@ -21,11 +23,16 @@ const sqliteReaders = 4
 //
 // synchronous=FULL: a commit that was reported is on disk even when the power fails; the journal's promise "a step
 // that was recorded did happen" needs it.
-func (s *Store) openSQLite(dir string) error {
-	path := filepath.Join(dir, FileName)
+func (s *Store) openSQLite(ctx context.Context, o Options) error {
+	path := filepath.Join(o.DataDir, FileName)
 	s.place = path
 	if err := makeFile(path); err != nil {
 		return err
+	}
+	if o.Exclusive {
+		if err := s.lockAlone(ctx); err != nil {
+			return err
+		}
 	}
 	writer, err := sql.Open("sqlite", sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)"))
 	if err != nil {
@@ -39,6 +46,19 @@ func (s *Store) openSQLite(dir string) error {
 	reader.SetMaxOpenConns(sqliteReaders)
 	reader.SetMaxIdleConns(sqliteReaders)
 	s.writer, s.reader = writer, reader
+	return nil
+}
+
+func (s *Store) lockAlone(ctx context.Context) error {
+	unlock, err := lockFile(context.WithoutCancel(ctx), s.place+".running", 0) // longer than the opening lasts
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_BUSY {
+		return fleet.Errorf(fleet.Conflict, "another talos-manager runs with the database %s", s.place).
+			WithHint("stop it first, or give this one another data directory; several replicas need Postgres")
+	}
+	if err != nil {
+		return s.explain("lock the database", err)
+	}
+	s.unlock = unlock
 	return nil
 }
 

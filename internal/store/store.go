@@ -37,6 +37,9 @@ type Options struct {
 	Box         *seal.Box        // seals secrets; required
 	Logger      *slog.Logger     // nil: slog.Default
 	Now         func() time.Time // nil: time.Now
+	// Exclusive keeps other exclusive programs off a SQLite database until Close: fleet.Conflict. Whoever runs
+	// operations sets it, since a second engine would take the first one for dead. On Postgres it does nothing.
+	Exclusive bool
 }
 
 // FileName is the name of the SQLite database in the data directory.
@@ -53,6 +56,7 @@ type Store struct {
 	place  string // what errors call the database; no password
 	hub    *hub
 	stop   func() // ends and awaits the goroutines of Postgres' notifications
+	unlock func() // gives up exclusive use
 }
 
 var _ workflow.Journal = (*Store)(nil)
@@ -61,7 +65,7 @@ var _ workflow.Journal = (*Store)(nil)
 // Several programs may open one database at once. A database that a newer program has migrated is refused with
 // fleet.Refused, one sealed with another key with fleet.Invalid naming the key.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{box: o.Box, log: o.Logger, now: o.Now, hub: newHub(), stop: func() {}}
+	s := &Store{box: o.Box, log: o.Logger, now: o.Now, hub: newHub(), stop: func() {}, unlock: func() {}}
 	if s.box == nil {
 		return nil, fleet.Errorf(fleet.Invalid, "no key to seal secrets with")
 	}
@@ -72,6 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	if err := s.connect(ctx, o); err != nil {
+		s.unlock()
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -86,7 +91,7 @@ func (s *Store) connect(ctx context.Context, o Options) error {
 	case o.DatabaseURL == "" && o.DataDir == "":
 		return fleet.Errorf(fleet.Invalid, "neither a data directory nor a database address is given")
 	case o.DatabaseURL == "":
-		return s.openSQLite(o.DataDir)
+		return s.openSQLite(ctx, o)
 	case strings.HasPrefix(o.DatabaseURL, "postgres://"), strings.HasPrefix(o.DatabaseURL, "postgresql://"):
 		return s.openPostgres(ctx, o.DatabaseURL)
 	}
@@ -120,6 +125,7 @@ func (s *Store) Close() error {
 	if s.pool != nil {
 		s.pool.Close()
 	}
+	s.unlock()
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/seal"
@@ -103,6 +105,47 @@ func TestOpenRefusesUnusableOptions(t *testing.T) {
 			t.Errorf("%s: the error gives the password away: %v", test.why, err)
 		}
 	}
+}
+
+func TestExclusiveUseOfSQLite(t *testing.T) {
+	d := storetest.SQLite(t)
+	shared := d.Open(t)
+	d.Options.Exclusive = true
+	first := d.Open(t)
+	_, err := store.Open(t.Context(), d.Options)
+	want(t, err, fleet.Conflict, "another talos-manager", d.Options.DataDir)
+	first.Close()
+	d.Open(t)
+	must(shared.Accounts(t.Context()))(t)
+}
+
+// TestSQLiteInABubble: tests of the simulated world run on fake time, store included.
+func TestSQLiteInABubble(t *testing.T) {
+	d := storetest.SQLite(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), d.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		done := make(chan error, 5)
+		for range cap(done) {
+			go func() {
+				<-time.After(time.Hour)
+				_, err := s.AddEvent(t.Context(), fleet.Event{Verb: "test"})
+				done <- err
+			}()
+		}
+		for range cap(done) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		events, err := s.Events(t.Context(), store.EventFilter{})
+		if err != nil || len(events) != cap(done) || events[0].At.Year() != 2000 {
+			t.Errorf("events = %v, %v", events, err)
+		}
+	})
 }
 
 func TestSQLitePathWithOddCharacters(t *testing.T) {

@@ -47,14 +47,20 @@ func (s *Store) SyncServers(ctx context.Context, accountID string, servers []fle
 	return result, err
 }
 
-// listed makes records of a listing.
+// listed makes records of a listing. A server that stands in it twice, because pages shifted while they were read,
+// counts once.
 func listed(accountID string, servers []fleet.Server, vswitches map[string]string) []fleet.Server {
-	all := make([]fleet.Server, len(servers))
-	for i, v := range servers {
+	var all []fleet.Server
+	seen := map[string]bool{}
+	for _, v := range servers {
+		if seen[v.ProviderID] {
+			continue
+		}
+		seen[v.ProviderID] = true
 		v.AccountID, v.VSwitchID = accountID, vswitches[v.VSwitchID]
 		v.Name, v.Status, v.Product, v.Location = text(v.Name), text(v.Status), text(v.Product), text(v.Location)
 		v.CreatedAt = v.CreatedAt.UTC().Truncate(time.Microsecond)
-		all[i] = v
+		all = append(all, v)
 	}
 	return all
 }
