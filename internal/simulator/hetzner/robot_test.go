@@ -473,3 +473,20 @@ func TestRobotActsThoughTheAnswerIsLost(t *testing.T) {
 	}
 	until(t, "power", m.On)
 }
+
+func TestRobotKeepsAClientWaiting(t *testing.T) {
+	w := newWorld(t)
+	r, c := robotOf(t, w, hetzner.RobotOptions{})
+	addMachines(w, world.Dedicated, user, 1)
+	r.Inject(hetzner.Fault{Path: "/server", Times: 2, Delay: 100 * time.Millisecond})
+	impatient := c
+	impatient.plain = &http.Client{Transport: c.plain.Transport, Timeout: 10 * time.Millisecond}
+	if got, err := impatient.try("GET", "/server"); err == nil {
+		t.Errorf("an answer at once: %d", got.status)
+	}
+	started := time.Now()
+	c.ok("GET", "/server")
+	if took := time.Since(started); took < 100*time.Millisecond {
+		t.Errorf("answered after %v", took)
+	}
+}
