@@ -41,7 +41,7 @@ func (a *api) addAccount(ctx context.Context, in *body[client.NewAccount]) (*bod
 	return answer(a.account(ctx, v))
 }
 
-func (a *api) showAccount(ctx context.Context, in *byRef) (*body[client.Account], error) {
+func (a *api) showAccount(ctx context.Context, in *ByRef) (*body[client.Account], error) {
 	v, err := a.store.Account(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -49,11 +49,11 @@ func (a *api) showAccount(ctx context.Context, in *byRef) (*body[client.Account]
 	return answer(a.account(ctx, v))
 }
 
-func (a *api) removeAccount(ctx context.Context, in *byRef) (*nothing, error) {
+func (a *api) removeAccount(ctx context.Context, in *ByRef) (*nothing, error) {
 	return nil, a.Manager.RemoveAccount(ctx, access.Actor(ctx), in.Ref)
 }
 
-func (a *api) checkAccount(ctx context.Context, in *byRef) (*body[client.Account], error) {
+func (a *api) checkAccount(ctx context.Context, in *ByRef) (*body[client.Account], error) {
 	v, err := a.Manager.CheckAccount(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (a *api) checkAccount(ctx context.Context, in *byRef) (*body[client.Account
 	return answer(a.account(ctx, v))
 }
 
-func (a *api) syncAccount(ctx context.Context, in *byRef) (*body[client.Synced], error) {
+func (a *api) syncAccount(ctx context.Context, in *ByRef) (*body[client.Synced], error) {
 	v, err := a.store.Account(ctx, in.Ref)
 	if err != nil {
 		return nil, err

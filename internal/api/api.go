@@ -106,13 +106,13 @@ func yaml(o *huma.Operation) {
 	o.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{"text/yaml": {Schema: &huma.Schema{Type: "string"}}}}
 }
 
-// The shapes of requests and answers.
+// The shapes of requests and answers. Those that others embed are exported: huma passes over embedded ones that are not.
 type (
 	nothing struct{}
-	byRef   struct {
+	ByRef   struct {
 		Ref string `path:"ref" doc:"name or id"`
 	}
-	byID struct {
+	ByID struct {
 		ID string `path:"id"`
 	}
 	body[T any] struct{ Body T }

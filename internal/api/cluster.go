@@ -19,7 +19,7 @@ func (a *api) listClusters(ctx context.Context, _ *nothing) (*body[client.List[c
 	return answer(client.List[client.Cluster]{Items: list}, err)
 }
 
-func (a *api) showCluster(ctx context.Context, in *byRef) (*body[client.Cluster], error) {
+func (a *api) showCluster(ctx context.Context, in *ByRef) (*body[client.Cluster], error) {
 	c, err := a.store.Cluster(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -49,21 +49,21 @@ func (a *api) createCluster(ctx context.Context, in *body[client.NewCluster]) (*
 	return a.oneCluster(ctx, c)
 }
 
-func (a *api) deleteCluster(ctx context.Context, in *byRef) (*nothing, error) {
+func (a *api) deleteCluster(ctx context.Context, in *ByRef) (*nothing, error) {
 	return nil, a.Manager.DeleteCluster(ctx, access.Actor(ctx), in.Ref)
 }
 
-func (a *api) bootstrapCluster(ctx context.Context, in *byRef) (*body[client.Operation], error) {
+func (a *api) bootstrapCluster(ctx context.Context, in *ByRef) (*body[client.Operation], error) {
 	o, err := a.Operations.Bootstrap(ctx, access.Actor(ctx), in.Ref)
 	return a.started(ctx, o, err)
 }
 
-func (a *api) talosconfig(ctx context.Context, in *byRef) (*text, error) {
+func (a *api) talosconfig(ctx context.Context, in *ByRef) (*text, error) {
 	config, err := a.Manager.Talosconfig(ctx, access.Actor(ctx), in.Ref)
 	return &text{"text/yaml; charset=utf-8", config}, err
 }
 
-func (a *api) kubeconfig(ctx context.Context, in *byRef) (*text, error) {
+func (a *api) kubeconfig(ctx context.Context, in *ByRef) (*text, error) {
 	c, err := a.store.Cluster(ctx, in.Ref)
 	if err != nil {
 		return nil, err

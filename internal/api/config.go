@@ -13,7 +13,7 @@ func (a *api) listConfigs(ctx context.Context, _ *nothing) (*body[client.List[cl
 	return answer(items(all, configOf), err)
 }
 
-func (a *api) showConfig(ctx context.Context, in *byRef) (*body[client.Config], error) {
+func (a *api) showConfig(ctx context.Context, in *ByRef) (*body[client.Config], error) {
 	c, err := a.store.Config(ctx, in.Ref)
 	return answer(configOf(c), err)
 }
@@ -26,7 +26,7 @@ func (a *api) createConfig(ctx context.Context, in *body[client.NewConfig]) (*bo
 }
 
 func (a *api) updateConfig(ctx context.Context, in *struct {
-	byRef
+	ByRef
 	Body client.ConfigUpdate
 }) (*body[client.Config], error) {
 	c, err := a.store.Config(ctx, in.Ref)
@@ -42,11 +42,11 @@ func (a *api) updateConfig(ctx context.Context, in *struct {
 	return answer(configOf(c), err)
 }
 
-func (a *api) deleteConfig(ctx context.Context, in *byRef) (*nothing, error) {
+func (a *api) deleteConfig(ctx context.Context, in *ByRef) (*nothing, error) {
 	return nil, a.Manager.DeleteConfig(ctx, access.Actor(ctx), in.Ref)
 }
 
-func (a *api) configRevisions(ctx context.Context, in *byRef) (*body[client.List[client.ConfigRevision]], error) {
+func (a *api) configRevisions(ctx context.Context, in *ByRef) (*body[client.List[client.ConfigRevision]], error) {
 	c, err := a.store.Config(ctx, in.Ref)
 	if err != nil {
 		return nil, err

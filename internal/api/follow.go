@@ -42,7 +42,7 @@ func eventStream(h huma.API) func(*huma.Operation) {
 }
 
 func (a *api) follow(ctx context.Context, in *struct {
-	byID
+	ByID
 	After  int64 `query:"after" minimum:"0" doc:"number of the last line that is known"`
 	Resume int64 `header:"Last-Event-ID" minimum:"0" doc:"the same, as browsers send it; wins"`
 }) (*huma.StreamResponse, error) {

@@ -28,7 +28,7 @@ func orYAML(h huma.API) func(*huma.Operation) {
 // machineConfig makes the config from the records as they are now. With secrets it is noted in the events, before
 // it is handed out.
 func (a *api) machineConfig(ctx context.Context, in *struct {
-	byRef
+	ByRef
 	Secrets bool   `query:"secrets" doc:"with secrets instead of stars; this is noted in the events"`
 	Accept  string `header:"Accept" hidden:"true"`
 }) (*text, error) {

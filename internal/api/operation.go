@@ -53,13 +53,13 @@ func states(words []string) (out []fleet.OperationState) {
 	return slices.Compact(out)
 }
 
-func (a *api) showOperation(ctx context.Context, in *byID) (*body[client.Operation], error) {
+func (a *api) showOperation(ctx context.Context, in *ByID) (*body[client.Operation], error) {
 	o, err := a.store.Operation(ctx, in.ID)
 	return a.started(ctx, o, err)
 }
 
 func (a *api) operationLog(ctx context.Context, in *struct {
-	byID
+	ByID
 	After int64 `query:"after" minimum:"0" doc:"number of the last line that is known"`
 }) (*body[client.List[client.LogLine]], error) {
 	if _, err := a.store.Operation(ctx, in.ID); err != nil {
@@ -69,16 +69,16 @@ func (a *api) operationLog(ctx context.Context, in *struct {
 	return answer(items(all, logLine), err)
 }
 
-func (a *api) cancelOperation(ctx context.Context, in *byID) (*body[client.Operation], error) {
+func (a *api) cancelOperation(ctx context.Context, in *ByID) (*body[client.Operation], error) {
 	return a.after(ctx, in.ID, a.Operations.Cancel(ctx, access.Actor(ctx), in.ID))
 }
 
-func (a *api) retryOperation(ctx context.Context, in *byID) (*body[client.Operation], error) {
+func (a *api) retryOperation(ctx context.Context, in *ByID) (*body[client.Operation], error) {
 	return a.after(ctx, in.ID, a.Operations.Retry(ctx, access.Actor(ctx), in.ID))
 }
 
 func (a *api) approveOperation(ctx context.Context, in *struct {
-	byID
+	ByID
 	Body client.Answer
 }) (*body[client.Operation], error) {
 	return a.after(ctx, in.ID, a.Operations.Approve(ctx, access.Actor(ctx), in.ID, in.Body.Answer))
@@ -89,7 +89,7 @@ func (a *api) after(ctx context.Context, id string, err error) (*body[client.Ope
 	if err != nil {
 		return nil, err
 	}
-	return a.showOperation(ctx, &byID{id})
+	return a.showOperation(ctx, &ByID{id})
 }
 
 func operationOf(o fleet.Operation, n names) client.Operation {

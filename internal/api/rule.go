@@ -33,7 +33,7 @@ func (a *api) createRule(ctx context.Context, in *body[client.NewRule]) (*body[c
 	return answer(rule(r, n), err)
 }
 
-func (a *api) deleteRule(ctx context.Context, in *byID) (*nothing, error) {
+func (a *api) deleteRule(ctx context.Context, in *ByID) (*nothing, error) {
 	return nil, a.Manager.DeleteRule(ctx, access.Actor(ctx), in.ID)
 }
 

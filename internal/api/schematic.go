@@ -13,7 +13,7 @@ func (a *api) listSchematics(ctx context.Context, _ *nothing) (*body[client.List
 	return answer(items(all, a.schematic), err)
 }
 
-func (a *api) showSchematic(ctx context.Context, in *byRef) (*body[client.Schematic], error) {
+func (a *api) showSchematic(ctx context.Context, in *ByRef) (*body[client.Schematic], error) {
 	s, err := a.store.Schematic(ctx, in.Ref)
 	return answer(a.schematic(s), err)
 }
@@ -23,7 +23,7 @@ func (a *api) createSchematic(ctx context.Context, in *body[client.NewSchematic]
 	return answer(a.schematic(s), err)
 }
 
-func (a *api) deleteSchematic(ctx context.Context, in *byRef) (*nothing, error) {
+func (a *api) deleteSchematic(ctx context.Context, in *ByRef) (*nothing, error) {
 	return nil, a.Manager.DeleteSchematic(ctx, access.Actor(ctx), in.Ref)
 }
 

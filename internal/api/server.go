@@ -77,7 +77,7 @@ func (a *api) serverID(ctx context.Context, ref string) (string, error) {
 	return v.ID, err
 }
 
-func (a *api) showServer(ctx context.Context, in *byRef) (*body[client.Server], error) {
+func (a *api) showServer(ctx context.Context, in *ByRef) (*body[client.Server], error) {
 	s, err := a.store.Server(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 }
 
 func (a *api) changeServer(ctx context.Context, in *struct {
-	byRef
+	ByRef
 	Body client.ServerChange
 }) (*body[client.Server], error) {
 	s, err := a.store.Server(ctx, in.Ref)
@@ -135,7 +135,7 @@ func (a *api) changeServer(ctx context.Context, in *struct {
 }
 
 func (a *api) assignServer(ctx context.Context, in *struct {
-	byRef
+	ByRef
 	Body client.AssignmentChange
 }) (*body[client.Server], error) {
 	c := in.Body
@@ -147,13 +147,13 @@ func (a *api) assignServer(ctx context.Context, in *struct {
 	return answer(a.whole(ctx, s))
 }
 
-func (a *api) rescueServer(ctx context.Context, in *byRef) (*body[client.Operation], error) {
+func (a *api) rescueServer(ctx context.Context, in *ByRef) (*body[client.Operation], error) {
 	o, err := a.Operations.Rescue(ctx, access.Actor(ctx), in.Ref)
 	return a.started(ctx, o, err)
 }
 
 func (a *api) installServer(ctx context.Context, in *struct {
-	byRef
+	ByRef
 	Body *client.InstallOptions
 }) (*body[client.Operation], error) {
 	options := operation.InstallOptions{}

@@ -24,7 +24,7 @@ func (a *api) createToken(ctx context.Context, in *body[client.NewToken]) (*body
 	return answer(client.CreatedToken{Token: token(t), Text: text}, err)
 }
 
-func (a *api) deleteToken(ctx context.Context, in *byRef) (*nothing, error) {
+func (a *api) deleteToken(ctx context.Context, in *ByRef) (*nothing, error) {
 	if err := a.store.RemoveToken(ctx, in.Ref); err != nil {
 		return nil, err
 	}
