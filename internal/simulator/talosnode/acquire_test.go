@@ -3,6 +3,7 @@ package talosnode_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,16 +48,22 @@ func TestAConfigThatDoesNotValidateIsFetchedTwiceASecondAndPort50000StaysClosed(
 
 func TestTriesAreMadeAfterPausesThatDouble(t *testing.T) {
 	l := newLab(t, "v1.13.9")
-	l.machine(2, nil, pull)
+	var mu sync.Mutex
 	var at []time.Time
 	l.server.give(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		at = append(at, time.Now())
 		http.Error(w, "no", http.StatusServiceUnavailable)
 	})
-	l.until("five tries", func(context.Context) bool { return len(l.server.asked()) >= 5 })
-	first, last := at[1].Sub(at[0]), at[4].Sub(at[3])
-	if last < 3*first {
-		t.Errorf("pauses of %v and later %v", first, last)
+	l.machine(2, nil, pull)
+	l.until("six tries", func(context.Context) bool { return len(l.server.asked()) >= 6 })
+	mu.Lock()
+	defer mu.Unlock()
+	for i, pause := range []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second} {
+		if got := at[i+1].Sub(at[i]); got < l.world.Real(pause) {
+			t.Errorf("pause %d was %v", i, got)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -45,27 +46,39 @@ func (a *api) listening() bool {
 	return a.serving
 }
 
-// ready says whether there is something to serve. A worker needs a control plane that issues its certificate.
-func (a *api) ready() bool {
+// mode is what port 50000 should be.
+type serveMode int
+
+const (
+	closed serveMode = iota
+	maintenance
+	clustered // with the cluster's certificates
+)
+
+// mode of the present. A worker needs a control plane that issues its certificate.
+func (a *api) mode() serveMode {
 	n := a.node
 	n.mu.Lock()
 	maintained := n.maintained
 	n.mu.Unlock()
 	if maintained {
-		return true
+		return maintenance
 	}
 	select {
 	case <-n.complete:
 	default:
-		return false
+		return closed
 	}
 	ca := n.config().Machine().Security().IssuingCA()
-	return ca != nil && len(ca.Key) > 0 || n.env.Clusters.issuer(n) != nil
+	if ca != nil && len(ca.Key) > 0 || n.env.Clusters.issuer(n) != nil {
+		return clustered
+	}
+	return closed
 }
 
-// until waits for ready.
+// until waits for something to serve.
 func (a *api) until(ctx context.Context) bool {
-	for !a.ready() {
+	for a.mode() == closed {
 		if !a.node.sleep(ctx, retryTime) {
 			return false
 		}
@@ -75,40 +88,58 @@ func (a *api) until(ctx context.Context) bool {
 
 // run serves until ctx ends, in whichever mode the node is.
 func (a *api) run(ctx context.Context) {
-	for a.until(ctx) {
+	for a.until(ctx) && !a.gone() {
+		if err := a.serve(ctx, a.mode()); err != nil {
+			a.node.log("apid", "%v", err)
+		}
+		if !a.node.sleep(ctx, apiStartTime) {
+			return
+		}
+	}
+}
+
+// serve serves in one mode until it is another one.
+func (a *api) serve(ctx context.Context, mode serveMode) error {
+	front, err := a.open(mode)
+	if err != nil {
+		return err
+	}
+	l, err := a.listen()
+	if err != nil {
+		return err
+	}
+	if a.mark(front); a.gone() {
+		return l.Close()
+	}
+	ended := make(chan struct{})
+	a.node.go_(func() { defer close(ended); _ = front.Serve(l) })
+	a.whileIn(ctx, mode, ended)
+	a.mark(nil)
+	l.Close() // nobody gets in any more
+	grace := time.Duration(0)
+	if ctx.Err() == nil { // those who hold a stream delay the next mode
+		grace = a.node.w.Real(apiGraceTime)
+	}
+	front.Stop(grace)
+	<-ended
+	return nil
+}
+
+// whileIn waits until the mode is another one, the server has ended, or ctx has.
+func (a *api) whileIn(ctx context.Context, mode serveMode, ended <-chan struct{}) {
+	for {
 		a.mu.Lock()
 		changed := a.changed
 		a.mu.Unlock()
-		l, err := a.listen()
-		if err != nil {
-			a.node.log("apid", "%v", err)
-			if !a.node.sleep(ctx, retryTime) {
-				return
-			}
-			continue
+		if a.mode() != mode {
+			return
 		}
-		front, err := a.open()
-		if err != nil {
-			a.node.log("apid", "%v", err)
-			l.Close()
-			continue
-		}
-		ended := make(chan struct{})
-		a.node.go_(func() { defer close(ended); _ = front.Serve(l) })
 		select {
 		case <-ctx.Done():
-			front.Stop(0)
-		case <-changed:
-			a.mark(nil)
-			l.Close()
-			front.Stop(a.node.w.Real(apiGraceTime))
-		case <-ended:
-		}
-		a.mark(nil)
-		l.Close()
-		<-ended
-		if !a.node.sleep(ctx, apiStartTime) {
 			return
+		case <-ended:
+			return
+		case <-changed:
 		}
 	}
 }
@@ -119,23 +150,21 @@ func (a *api) mark(front *apid.Server) {
 	a.front, a.serving = front, front != nil
 }
 
-// open makes the server for the present mode.
-func (a *api) open() (*apid.Server, error) {
+// open makes the server for a mode.
+func (a *api) open(mode serveMode) (*apid.Server, error) {
 	n := a.node
 	o := apid.Options{Register: a.register, Local: n.local, Dial: n.dial, Real: n.w.Real}
-	if n.configured() {
+	if mode == clustered {
 		o.Certificate, o.ClientCAs, o.RemoteTLS, o.Forwards = a.certificate(), n.machineCAs, n.remoteTLS, n.controlPlane()
-	} else {
-		certificate, err := n.maintenanceCertificate()
-		if err != nil {
-			return nil, err
-		}
-		o.Maintenance = true
-		o.Certificate = func() (*tls.Certificate, error) { return certificate, nil }
+		return apid.New(o), nil
 	}
-	front := apid.New(o)
-	a.mark(front)
-	return front, nil
+	certificate, err := n.maintenanceCertificate()
+	if err != nil {
+		return nil, err
+	}
+	o.Maintenance = true
+	o.Certificate = func() (*tls.Certificate, error) { return certificate, nil }
+	return apid.New(o), nil
 }
 
 // certificate gives the server certificate, made anew when the names it must be good for change.
@@ -163,6 +192,16 @@ func (a *api) certificate() func() (*tls.Certificate, error) {
 }
 
 func (a *api) register(r grpc.ServiceRegistrar) { a.server.register(r) }
+
+// gone says whether the API was taken away for this boot.
+func (a *api) gone() bool {
+	select {
+	case <-a.down:
+		return true
+	default:
+		return false
+	}
+}
 
 // cut takes the API away: streams end with EOF, everything else with its connection.
 func (a *api) cut() {

@@ -3,9 +3,11 @@ package talosnode
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/siderolabs/crypto/x509"
@@ -26,8 +28,10 @@ func NewClusters() *Clusters { return &Clusters{} }
 
 // group is all nodes that share a Kubernetes CA. Its mutex is that of Clusters.
 type group struct {
-	nodes []*node // those that run and have a config
-	etcds []*etcd // usually one; a wrong bootstrap makes two
+	nodes   []*node              // those that run and have a config
+	at      map[netip.Addr]*node // where they are, private addresses included
+	servers []*node              // those whose Kubernetes API serves
+	etcds   []*etcd              // usually one; a wrong bootstrap makes two
 }
 
 // etcd is one etcd cluster: members that replicate one another.
@@ -79,40 +83,61 @@ func etcdCA(cfg config.Provider) string {
 }
 
 func (c *Clusters) of(n *node) *group {
-	key := clusterKey(n.config())
+	key := n.clusterKey()
 	if c.all == nil {
 		c.all = map[string]*group{}
 	}
 	if c.all[key] == nil {
-		c.all[key] = &group{}
+		c.all[key] = &group{at: map[netip.Addr]*node{}}
 	}
 	return c.all[key]
 }
 
+// clusterKey of the node's config, worked out once for each.
+func (n *node) clusterKey() string {
+	cfg := n.config()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.keyOf != cfg {
+		n.keyOf, n.key = cfg, clusterKey(cfg)
+	}
+	return n.key
+}
+
 // join makes a node known to its cluster.
 func (c *Clusters) join(n *node) {
+	addresses := n.addresses()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own := c.of(n)
-	for _, other := range own.nodes {
-		if other == n {
-			return
-		}
+	for _, a := range addresses {
+		own.at[a] = n
 	}
-	own.nodes = append(own.nodes, n)
+	if !slices.Contains(own.nodes, n) {
+		own.nodes = append(own.nodes, n)
+	}
 }
 
 // leave forgets a node that ended.
 func (c *Clusters) leave(n *node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	is := func(o *node) bool { return o == n }
 	for _, own := range c.all {
-		for i, other := range own.nodes {
-			if other == n {
-				own.nodes = append(own.nodes[:i:i], own.nodes[i+1:]...)
-				break
-			}
-		}
+		own.nodes = slices.DeleteFunc(own.nodes, is)
+		own.servers = slices.DeleteFunc(own.servers, is)
+		maps.DeleteFunc(own.at, func(_ netip.Addr, o *node) bool { return o == n })
+	}
+}
+
+// serves says whether a node's Kubernetes API serves.
+func (c *Clusters) serves(n *node, yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.of(n)
+	own.servers = slices.DeleteFunc(own.servers, func(o *node) bool { return o == n })
+	if yes {
+		own.servers = append(own.servers, n)
 	}
 }
 
@@ -157,12 +182,10 @@ func (c *Clusters) public(n *node, addr string) string {
 	if err != nil {
 		return addr
 	}
-	for _, other := range c.nodes(n) {
-		for _, p := range other.private() {
-			if p == ip {
-				return net.JoinHostPort(other.address().String(), port)
-			}
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other := c.of(n).at[ip]; other != nil {
+		return net.JoinHostPort(other.address().String(), port)
 	}
 	return addr
 }

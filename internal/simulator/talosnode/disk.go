@@ -20,6 +20,22 @@ const (
 	previousFile = "talos-previous.json" // on EFI: the system before the last upgrade, for Rollback
 )
 
+// systemDisk finds the disk that the machine boots from. Only where several look like it are they read.
+func (s *system) systemDisk() *world.Disk {
+	var found *world.Disk
+	for _, d := range s.machine.Disks {
+		if !world.HasPartition(d, "META") {
+			continue
+		}
+		if found != nil {
+			found, _, _ = world.FindBoot(s.machine)
+			break
+		}
+		found = d
+	}
+	return found
+}
+
 // disk is where Talos is installed, nil if the disk was wiped meanwhile.
 func (n *node) disk() *world.Disk {
 	if n.boot == nil || !world.HasPartition(n.boot, "META") {

@@ -3,8 +3,8 @@ package talosnode
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -118,7 +118,7 @@ func (k *kubernetes) register(ctx context.Context, key string) {
 			case <-k.restarts:
 				cancel()
 				return
-			case <-time.After(max(n.w.Real(5*time.Second), 20*time.Millisecond)):
+			case <-time.After(n.rarely(5 * time.Second)):
 			}
 			if _, now := n.env.Clusters.apiServer(n); now != "" && now != key {
 				cancel()
@@ -221,6 +221,7 @@ func (k *kubernetes) setServes(key string) {
 	k.mu.Lock()
 	k.serves, k.since = key, time.Now()
 	k.mu.Unlock()
+	k.node.env.Clusters.serves(k.node, key != "")
 	k.node.status.touch()
 }
 
@@ -287,34 +288,30 @@ func (k *kubernetes) nodeProblem() string {
 // them will do, else it must be behind the cluster's endpoint.
 func (c *Clusters) apiServer(n *node) (*node, string) {
 	cfg := n.config()
-	prism := cfg.K8sKubePrismConfig() != nil
-	endpoint := cfg.K8sClusterConfig().ClusterEndpoint().Hostname()
-	var found *node
-	known := false
-	for _, other := range c.nodes(n) {
-		at := other.has(endpoint)
-		known = known || at
-		if other.kube.serving() == "" || !c.hasQuorum(first(other.etcd.own())) {
-			continue
-		}
-		if other == n || at {
-			return other, other.kube.serving()
-		}
-		if found == nil {
-			found = other
+	if cfg == nil || cfg.K8sClusterConfig() == nil {
+		return nil, ""
+	}
+	c.mu.Lock()
+	servers := slices.Clone(c.of(n).servers)
+	var behind *node // the endpoint, if it is a node's address
+	if ip, err := netip.ParseAddr(cfg.K8sClusterConfig().ClusterEndpoint().Hostname()); err == nil {
+		behind = c.of(n).at[ip]
+	}
+	c.mu.Unlock()
+	servers = slices.DeleteFunc(servers, func(o *node) bool { return o.kube.serving() == "" || !c.hasQuorum(first(o.etcd.own())) })
+	for _, wanted := range []*node{n, behind} {
+		if slices.Contains(servers, wanted) {
+			return wanted, wanted.kube.serving()
 		}
 	}
 	// An endpoint that is no node's address is a name or a load balancer, which leads to any of them.
-	if found == nil || !prism && known && net.ParseIP(endpoint) != nil {
+	if len(servers) == 0 || behind != nil && cfg.K8sKubePrismConfig() == nil {
 		return nil, ""
 	}
-	return found, found.kube.serving()
+	return servers[0], servers[0].kube.serving()
 }
 
 func first(e *etcd, _ *member) *etcd { return e }
-
-// has says whether an address or name is this node's.
-func (n *node) has(host string) bool { return host == n.hostname() || n.local(host) }
 
 // kubeletAddresses are the node's addresses in Kubernetes: those in the wanted subnets, else the first one.
 func (n *node) kubeletAddresses() []netip.Addr {

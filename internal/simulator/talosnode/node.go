@@ -61,12 +61,14 @@ type node struct {
 	synced     bool            // the clock is right
 	online     bool            // the network is up
 	meta       map[uint8]string
+	keyOf      config.Provider // the config that key is of
+	key        string
 }
 
 func newNode(s *system) *node {
 	n := &node{system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(),
 		complete: make(chan struct{}), dirty: make(chan struct{}, 1), meta: map[uint8]string{}}
-	n.boot, _, _ = world.FindBoot(s.machine)
+	n.boot = s.systemDisk()
 	for k, v := range s.info.Meta {
 		n.meta[k] = v
 	}
@@ -143,6 +145,24 @@ func (n *node) go_(f func()) {
 }
 
 func (n *node) sleep(ctx context.Context, d time.Duration) bool { return n.w.Sleep(ctx, d) }
+
+// rarely is a duration of the world for what happens again and again. It is never so short on the wall that
+// hundreds of nodes in a fast world would keep the machine busy.
+func (n *node) rarely(d time.Duration) time.Duration {
+	return max(n.w.Real(d), 25*time.Millisecond)
+}
+
+// rest lets that time pass.
+func (n *node) rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(n.rarely(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // halt ends the boot; the caller waits for its context afterwards.
 func (n *node) halt(end outcome) {

@@ -32,40 +32,57 @@ func (k *kubernetes) watch(ctx context.Context) {
 		return
 	}
 	var client *http.Client
-	for wait := time.Second; ; {
-		pause := time.NewTimer(max(n.w.Real(wait), 50*time.Millisecond))
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			if client != nil {
-				client.CloseIdleConnections()
-			}
-			return
-		case <-pause.C:
+	defer func() {
+		if client != nil {
+			client.CloseIdleConnections()
 		}
+	}()
+	asked := time.Time{}
+	for n.rest(ctx, k.pace()) {
 		if client == nil {
 			client = k.client()
 		}
-		if client != nil {
-			wait = k.look(ctx, client)
+		if client != nil && time.Since(asked) >= k.patience() {
+			k.look(ctx, client)
+			asked = time.Now()
 		}
 		n.status.tick()
 	}
 }
 
-// look asks once, and says when to ask again.
-func (k *kubernetes) look(ctx context.Context, client *http.Client) time.Duration {
+// ready says whether the node was ready when Kubernetes was last asked.
+func (k *kubernetes) ready() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status != nil && k.status.ready
+}
+
+// pace is how often the node looks at itself: a control plane must notice that its pods fail.
+func (k *kubernetes) pace() time.Duration {
+	switch {
+	case !k.ready():
+		return time.Second
+	case k.node.controlPlane():
+		return 2 * time.Second
+	}
+	return 20 * time.Second
+}
+
+// patience is how long an answer of Kubernetes is good for.
+func (k *kubernetes) patience() time.Duration {
+	if !k.ready() {
+		return 0
+	}
+	return max(k.node.w.Real(20*time.Second), 250*time.Millisecond)
+}
+
+func (k *kubernetes) look(ctx context.Context, client *http.Client) {
 	found, err := k.ask(ctx, client)
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if err == nil {
 		k.status = found
 	}
-	ready := k.status != nil && k.status.ready
-	k.mu.Unlock()
-	if ready {
-		return 10 * time.Second
-	}
-	return time.Second
 }
 
 // client has a certificate as the kubelet's, once a control plane can sign it.

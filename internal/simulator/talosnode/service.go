@@ -201,7 +201,11 @@ func (v *services) run(ctx context.Context, s *service) {
 			<-ctx.Done()
 			return
 		}
-		if !v.node.sleep(ctx, healthTime) {
+		period := healthTime
+		if err == nil {
+			period = healthPeriod
+		}
+		if !v.node.rest(ctx, period) {
 			return
 		}
 	}

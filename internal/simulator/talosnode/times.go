@@ -10,6 +10,7 @@ const (
 	networkTime   = 3 * time.Second // link and DHCP
 	serviceTime   = 700 * time.Millisecond
 	healthTime    = time.Second
+	healthPeriod  = 5 * time.Second // of a service that was healthy
 	ephemeralTime = 2 * time.Second // finding, formatting and mounting partitions
 	pullTime      = 6 * time.Second // the kubelet's image, when it is not on the disk
 
