@@ -125,7 +125,7 @@ func (l *lab) engine(t *testing.T, o workflow.Options) *workflow.Engine {
 
 func (l *lab) newEngine(o workflow.Options) (*workflow.Engine, error) {
 	o.SingleReplica = true
-	e, err := workflow.New(riversqlite.New(l.store.SQLite()), l.store, l.ops.Kinds(), o)
+	e, err := workflow.NewEngine(riversqlite.New(l.store.SQLite()), l.store, l.ops.Kinds(), o)
 	if err == nil {
 		l.ops.Use(e)
 	}

@@ -9,8 +9,6 @@ run=/run/talos-manager
 if [ -f "$run/state" ] && grep -qx "token=$1" "$run/state"; then
 	exit 0
 fi
-if ! flock -n "$run/lock" true; then
-	exit 73
-fi
+flock -n -E 73 "$run/lock" true
 printf 'token=%s\nphase=starting\nexit=\n' "$1" >"$run/state"
 setsid nohup flock -n "$run/lock" bash "$run/write-image.sh" "$@" >"$run/log" 2>&1 </dev/null &
