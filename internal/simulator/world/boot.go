@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -138,17 +137,6 @@ func checkCore(d *Disk, g *GPT) error {
 		return fmt.Errorf("BIOS: %w", ErrCorrupt)
 	}
 	return nil
-}
-
-var grubEntry = regexp.MustCompile(`(?m)^\s*linux\s+\S*/vmlinuz\s*(.*)$`)
-
-// grubCmdline gives the arguments of the default entry, the first one.
-func grubCmdline(config []byte) (string, error) {
-	m := grubEntry.FindSubmatch(config)
-	if m == nil {
-		return "", fmt.Errorf("grub.cfg has no kernel: %w", ErrCorrupt)
-	}
-	return strings.TrimSpace(string(m[1])), nil
 }
 
 func ukiCmdlineOf(efi *Volume) (string, error) {

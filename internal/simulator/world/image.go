@@ -304,7 +304,7 @@ menuentry "Reset Talos installation and return to maintenance mode" {
   linux /A/vmlinuz %[2]s talos.experimental.wipe=system:EPHEMERAL,STATE
   initrd /A/initramfs.xz
 }
-`, s.Version, s.Cmdline())
+`, s.Version, grubQuote(s.Cmdline()))
 }
 
 // coreImage fills BIOS: data that ends with its own checksum.

@@ -13,7 +13,7 @@ import (
 
 func spec() ImageSpec {
 	return ImageSpec{Version: "v1.14.1", Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("ab", 32),
-		KernelArgs: []string{"talos.config=https://manager/config", "-pti", "console=ttyS1"},
+		KernelArgs: []string{"talos.config=https://manager/config?u=${uuid}&m=${mac}", "-pti", "console=ttyS1"},
 		Meta:       map[uint8]string{MetaDownloadURLCode: "code"}}
 }
 
@@ -64,7 +64,7 @@ func TestAWrittenImageBootsWithItsCommandLine(t *testing.T) {
 			if info.Loader != c.want || info.Version != s.Version || info.Schematic != s.Schematic || info.Platform != "metal" {
 				t.Errorf("booted %+v", info)
 			}
-			if url, _ := info.Arg("talos.config"); url != "https://manager/config" {
+			if url, _ := info.Arg("talos.config"); url != "https://manager/config?u=${uuid}&m=${mac}" {
 				t.Errorf("command line %q", info.Cmdline)
 			}
 			if strings.Contains(info.Cmdline, "pti=on") || strings.Contains(info.Cmdline, "console=tty0") {
@@ -208,5 +208,23 @@ func TestTheTableSurvivesTheLossOfItsStart(t *testing.T) {
 	g, err := ReadGPT(d, d.SizeBytes)
 	if err != nil || !g.FromBackup || len(g.Partitions) != 4 {
 		t.Errorf("read %+v, %v", g, err)
+	}
+}
+
+func TestGRUBReadsWhatIsQuoted(t *testing.T) {
+	for _, c := range []struct{ why, in, want string }{
+		{"plain", "/A/vmlinuz a=b c", "a=b c"},
+		{"a variable that is not quoted is empty", "/A/vmlinuz u=${uuid}x $y z", "u=x  z"},
+		{"what Talos quotes stays", `/A/vmlinuz u=\$\{uuid\}\&m=1`, "u=${uuid}&m=1"},
+		{"quotes", `/A/vmlinuz 'u=${uuid}' "a&b"`, "u=${uuid} a&b"},
+		{"a bare operator breaks the menu", "/A/vmlinuz u=1&m=2", ""},
+		{"an end of command ends it", "/A/vmlinuz a;b", "a"},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			got, err := grubCmdline([]byte("menuentry x {\n  linux " + c.in + "\n}\n"))
+			if got != c.want || (err != nil) != (c.want == "") {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
 	}
 }
