@@ -88,11 +88,11 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 
 func keyPEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key) // kube-apiserver reads no PKCS #8 for service accounts
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pemBlock("PRIVATE KEY", der)
+	return pemBlock("EC PRIVATE KEY", der)
 }
 
 func pemBlock(kind string, der []byte) []byte {

@@ -15,11 +15,19 @@ const binaryVariable = "TALOS_MANAGER_KUBE_APISERVER"
 
 // realServer is the one real cluster of a test run; starting it takes seconds.
 type realServer struct {
-	once sync.Once
-	url  string
-	ca   *authority
-	why  string // it is not there
-	stop func()
+	once  sync.Once
+	url   string
+	ca    *authority
+	why   string // it is not there
+	log   string
+	ended chan struct{} // closed when the process has ended
+	stop  func()
+}
+
+// said is the end of what the server logged.
+func (r *realServer) said() string {
+	data, _ := os.ReadFile(r.log)
+	return string(data[max(0, len(data)-2000):])
 }
 
 var shared realServer //nolint:gochecknoglobals // one for all tests; TestMain stops it
@@ -46,6 +54,11 @@ func realCluster(t *testing.T) *lab {
 	l := &lab{T: t, url: shared.url, ca: &authority{t: t, cert: shared.ca.cert, key: shared.ca.key, pem: shared.ca.pem}, real: true}
 	l.open()
 	l.until("the real API is ready", func() bool {
+		select {
+		case <-shared.ended:
+			t.Fatal("kube-apiserver ended: ", shared.said())
+		default:
+		}
 		said, err := l.admin.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
 		return err == nil && string(said) == "ok"
 	})
@@ -76,6 +89,9 @@ func (r *realServer) start(t *testing.T) {
 		}
 	}
 	cmd := exec.Command(binary, dir)
+	if _, err := cmd.StdinPipe(); err != nil { // it ends when this closes, however we end
+		t.Fatal(err)
+	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,12 +104,13 @@ func (r *realServer) start(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.stop = func() { cmd.Process.Kill(); cmd.Wait(); log.Close(); os.RemoveAll(dir) }
+	r.log, r.ended = log.Name(), make(chan struct{})
 	line, _ := bufio.NewReader(out).ReadString('\n')
+	go func() { defer close(r.ended); cmd.Wait() }()
+	r.stop = func() { cmd.Process.Kill(); <-r.ended; log.Close(); os.RemoveAll(dir) }
 	if r.url = strings.TrimSpace(line); r.url == "" {
-		cmd.Wait()
-		said, _ := os.ReadFile(log.Name())
-		r.why = "kube-apiserver did not start: " + string(said[max(0, len(said)-2000):])
+		<-r.ended
+		r.why = "kube-apiserver did not start: " + r.said()
 		t.Fatal(r.why)
 	}
 }

@@ -33,7 +33,7 @@ type lab struct {
 	kube   *kubeapi.Kubernetes
 	ca     *authority
 	quorum atomic.Bool // is lost when true
-	stop   context.CancelFunc
+	stop   func()      // stops the API server and waits for its end
 }
 
 const address = "10.0.0.1:6443"
@@ -54,10 +54,11 @@ func (l *lab) serve(node, at string) {
 	if err != nil {
 		l.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(l.world.Context())
-	l.stop = stop
+	ctx, cancel := context.WithCancel(l.world.Context())
+	done := make(chan struct{})
+	l.stop = func() { cancel(); <-done }
 	conf := world.APIServer{Node: node, Version: "v1.36.3", TLS: l.ca.server(), HasQuorum: func() bool { return !l.quorum.Load() }}
-	l.world.Go(func(context.Context) { l.kube.ServeAPI(ctx, "prod", listener, conf) })
+	l.world.Go(func(context.Context) { defer close(done); l.kube.ServeAPI(ctx, "prod", listener, conf) })
 }
 
 // kubelet runs a kubelet until the returned function is called.
