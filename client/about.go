@@ -65,10 +65,12 @@ type NewToken struct {
 	Name string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
 }
 
-// CreatedToken is a new token with its text, which is shown this once.
+// CreatedToken is a new token, with its text, which is shown this once.
 type CreatedToken struct {
-	Token
-	Text string `json:"text" doc:"tm_…; send it as Authorization: Bearer"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	CreatedAt time.Time `json:"createdAt"`
+	Token     string    `json:"token" doc:"tm_…; send it as Authorization: Bearer"`
 }
 
 // Version asks what the manager is.

@@ -84,8 +84,8 @@ func (l *lab) login() {
 	l.Helper()
 	t, err := l.as("", password).CreateToken(l.Context(), client.NewToken{Name: "lab"})
 	l.must(err)
-	l.token = t.Text
-	l.Client = l.as(t.Text, "")
+	l.token = t.Token
+	l.Client = l.as(t.Token, "")
 }
 
 func (l *lab) as(token, password string) *client.Client {

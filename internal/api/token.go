@@ -21,7 +21,7 @@ func (a *api) createToken(ctx context.Context, in *body[client.NewToken]) (*body
 		return nil, err
 	}
 	err = manage.Audit(ctx, a.store, actor, "token.create", "token", t.ID, "created "+t.Name)
-	return answer(client.CreatedToken{Token: token(t), Text: text}, err)
+	return answer(client.CreatedToken{ID: t.ID, Name: t.Name, CreatedAt: t.CreatedAt, Token: text}, err)
 }
 
 func (a *api) deleteToken(ctx context.Context, in *ByRef) (*nothing, error) {

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/talos-manager/talos-manager/client"
+)
+
+// waiting are the flags of commands that start operations.
+type waiting struct {
+	wait    bool
+	timeout time.Duration
+}
+
+func (w *waiting) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "follow what is done until it is over")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "with --wait: stop following after this long; 0 is never")
+}
+
+func (p *program) serverRescue() *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "rescue SERVER...", Short: "Boot servers into the rescue system and read their facts",
+		Long:    "Boot servers into the rescue system and read what they are: firmware, disks, network cards, UUID. Whatever runs on\nthem is stopped by force; nothing on their disks is touched.",
+		Example: "  talos-manager server rescue worker-1 --wait", Args: takes("SERVER..."),
+		ValidArgsFunction: p.completeBy(serverNames, true),
+		RunE: p.run(func(ctx context.Context, c *client.Client, servers []string) error {
+			return p.start(ctx, c, servers, w, c.RescueServer)
+		}),
+	}
+	w.flags(cmd)
+	return cmd
+}
+
+func (p *program) serverInstall() *cobra.Command {
+	var w waiting
+	var o client.InstallOptions
+	cmd := &cobra.Command{
+		Use: "install SERVER...", Short: "Put Talos on servers and make them nodes of their clusters",
+		Long: `Put Talos on servers and make them nodes of their clusters: rescue system, image, config, Kubernetes, labels. What is on
+the install disk is lost. A disk that is not blank is overwritten only with --wipe, or after the question of the
+operation was answered (talos-manager operation approve).`,
+		Example: `  talos-manager server install control-plane-1 control-plane-2 control-plane-3 --wait
+  talos-manager server install worker-7 --wipe --wait --timeout 30m`,
+		Args:              takes("SERVER..."),
+		ValidArgsFunction: p.completeBy(serverNames, true),
+		RunE: p.run(func(ctx context.Context, c *client.Client, servers []string) error {
+			return p.start(ctx, c, servers, w, func(ctx context.Context, ref string) (client.Operation, error) { return c.InstallServer(ctx, ref, o) })
+		}),
+	}
+	cmd.Flags().BoolVar(&o.Wipe, "wipe", false, "overwrite the disk even if something is on it")
+	cmd.Flags().StringVar(&o.ImageSHA256, "image-sha256", "", "checksum that the image file must have, hex")
+	w.flags(cmd)
+	return cmd
+}
+
+// start starts an operation for each of the servers or clusters, and follows them if asked to. One that is refused does
+// not keep the others from being started.
+func (p *program) start(ctx context.Context, c *client.Client, refs []string, w waiting, f func(context.Context, string) (client.Operation, error)) error {
+	var started []client.Operation
+	var problems []error
+	for _, ref := range refs {
+		o, err := f(ctx, ref)
+		if err != nil {
+			problems = append(problems, explain(err))
+			continue
+		}
+		started = append(started, o)
+	}
+	if len(started) == 0 {
+		return errors.Join(problems...)
+	}
+	return errors.Join(append(problems, p.conclude(ctx, c, started, w))...)
+}
+
+// conclude shows the operations: as they are, or as they ended.
+func (p *program) conclude(ctx context.Context, c *client.Client, ops []client.Operation, w waiting) error {
+	if !w.wait {
+		ids := each(ops, func(o client.Operation) string { return o.ID })
+		if err := p.showOperations(client.List[client.Operation]{Items: ops}); err != nil {
+			return err
+		}
+		if p.output == "table" {
+			p.done("follow it: talos-manager operation logs %s --follow", strings.Join(ids[:1], ""))
+		}
+		return nil
+	}
+	if w.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, &client.Error{Kind: client.Unavailable, Message: "not over after " + w.timeout.String(),
+			Hint: "it goes on: talos-manager operation list --state active"})
+		defer cancel()
+	}
+	ended, err := p.watch(ctx, c, ops)
+	problems := []error{err, p.showOperations(client.List[client.Operation]{Items: ended})}
+	for _, o := range ended {
+		problems = append(problems, o.Err())
+	}
+	return errors.Join(problems...)
+}
