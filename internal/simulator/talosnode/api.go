@@ -14,6 +14,9 @@ import (
 	"github.com/talos-manager/talos-manager/internal/simulator/talosnode/apid"
 )
 
+// leastGrace is what calls in flight get, on the wall, however fast the world is: their answers are on the way.
+const leastGrace = 500 * time.Millisecond
+
 // api is the life of port 50000. It serves in maintenance without certificates, then with those of the cluster;
 // the change is a restart of the server, which a client's open stream delays.
 type api struct {
@@ -118,7 +121,7 @@ func (a *api) serve(ctx context.Context, mode serveMode) error {
 	l.Close() // nobody gets in any more
 	grace := time.Duration(0)
 	if ctx.Err() == nil { // those who hold a stream delay the next mode
-		grace = a.node.w.Real(apiGraceTime)
+		grace = max(a.node.w.Real(apiGraceTime), leastGrace)
 	}
 	front.Stop(grace)
 	<-ended
@@ -215,7 +218,7 @@ func (a *api) cut() {
 	a.mu.Unlock()
 	if front != nil {
 		if a.node.ctx.Err() == nil {
-			front.Stop(a.node.w.Real(stepTime))
+			front.Stop(leastGrace)
 			return
 		}
 		front.Stop(0)

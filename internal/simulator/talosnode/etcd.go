@@ -196,9 +196,6 @@ func (s *etcdService) own() (*etcd, *member) {
 
 // serving gives this node's etcd if its process runs.
 func (s *etcdService) serving() (*etcd, *member) {
-	if v := s.node.services.find("etcd"); v == nil {
-		return nil, nil
-	}
 	e, m := s.own()
 	up := false
 	s.node.env.Clusters.with(func() { up = m != nil && m.node == s.node && e.member(m.id) != nil })
@@ -224,7 +221,7 @@ func (s *etcdService) health() error {
 	case s.since.IsZero():
 		s.since = time.Now()
 	}
-	if v := s.node.services.find("etcd"); v.healthy && time.Since(s.since) < s.node.w.Real(quorumFailing) {
+	if v, _ := s.node.services.get("etcd"); v.healthy && time.Since(s.since) < s.node.w.Real(quorumFailing) {
 		return nil
 	}
 	return errors.New("context deadline exceeded")

@@ -209,7 +209,7 @@ func (k *kubernetes) serve(ctx context.Context) {
 	k.setServes(e.kube)
 	defer k.setServes("")
 	n.go_(func() {
-		n.services.until(ctx, func() bool { s := n.services.find("etcd"); return s == nil || !s.running() })
+		n.services.until(ctx, func() bool { s, ok := n.services.get("etcd"); return !ok || !s.running() })
 		cancel()
 	})
 	n.env.Kubernetes.ServeAPI(ctx, e.kube, l, world.APIServer{Node: k.nodeName(), Version: k.version(), TLS: conf,

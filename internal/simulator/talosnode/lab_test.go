@@ -84,7 +84,9 @@ func (s *configServer) asked() []string {
 
 var contracts = map[string]*config.VersionContract{"v1.13.9": config.TalosVersion1_13, "v1.14.1": config.TalosVersion1_14}
 
-func newLab(t *testing.T, version string) *lab {
+func newLab(t *testing.T, version string) *lab { return newLabAt(t, version, speed) }
+
+func newLabAt(t *testing.T, version string, speed float64) *lab {
 	t.Helper()
 	t.Parallel()
 	w := world.New(world.Options{Speed: speed, Seed: 1, Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))})

@@ -77,6 +77,7 @@ func (q *sequencer) run(ctx context.Context, name string, force bool, phases fun
 	q.node.events.publish(&machine.SequenceEvent{Sequence: name, Action: machine.SequenceEvent_NOOP,
 		Error: &common.Error{Code: code, Message: "sequence failed: " + err.Error()}}, actor(ctx))
 	if code == common.Code_FATAL {
+		q.node.w.Log.Warn("talos sequence failed", "machine", q.node.machine.Name, "sequence", name, "error", err)
 		q.fatal()
 	}
 	return err

@@ -143,7 +143,7 @@ func TestAShutdownGoesThroughTheRecordedPhasesAndAReportOfLockedForAReboot(t *te
 }
 
 func TestARebootDuringARebootStartsItAgainWithAnotherActor(t *testing.T) {
-	l := newLab(t, "v1.13.9")
+	l := newLabAt(t, "v1.13.9", 30) // the calls must come while the pods stop, 2 s
 	m, c := l.configured(2, l.controlPlane)
 	h := l.follow(c)
 	l.until("a kubelet", func(ctx context.Context) bool { return l.service(ctx, c, "kubelet") == "Running" })

@@ -168,13 +168,13 @@ func (v *server) ServiceRestart(ctx context.Context, in *machine.ServiceRestartR
 	return &machine.ServiceRestartResponse{Messages: []*machine.ServiceRestart{{Resp: fmt.Sprintf("Service %q restarted", in.GetId())}}}, nil
 }
 
-func (v *server) service(id, verb string) (*service, error) {
-	s := v.node.services.find(id)
+func (v *server) service(id, verb string) (service, error) {
+	s, ok := v.node.services.get(id)
 	switch {
-	case s == nil:
-		return nil, fmt.Errorf("service %q not defined", id)
+	case !ok:
+		return s, fmt.Errorf("service %q not defined", id)
 	case !s.stops:
-		return nil, fmt.Errorf("service %q doesn't support %s operation via API", id, verb)
+		return s, fmt.Errorf("service %q doesn't support %s operation via API", id, verb)
 	}
 	return s, nil
 }

@@ -75,6 +75,16 @@ func (v *services) find(id string) *service {
 	return v.locked(id)
 }
 
+// get copies a service as it is now.
+func (v *services) get(id string) (service, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s := v.locked(id); s != nil {
+		return *s, true
+	}
+	return service{}, false
+}
+
 func (v *services) locked(id string) *service {
 	for _, s := range v.all {
 		if s.id == id {

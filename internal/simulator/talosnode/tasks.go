@@ -92,7 +92,7 @@ func (n *node) drain(ctx context.Context) error {
 
 // stopAllPods stops the kubelet and what it runs.
 func (n *node) stopAllPods(ctx context.Context) error {
-	if s := n.services.find("kubelet"); s == nil {
+	if _, ok := n.services.get("kubelet"); !ok {
 		return nil
 	}
 	if err := n.pass(ctx, podsStopTime); err != nil {
