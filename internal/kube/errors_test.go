@@ -122,6 +122,8 @@ func TestAKubeconfigThatIsNoneIsInvalid(t *testing.T) {
 		{"no such context", strings.Replace(good, "current-context: x", "current-context: y", 1), "read kubeconfig"},
 		{"a certificate that is none", strings.Replace(good, "certificate-authority-data: ", "certificate-authority-data: AAAA", 1), "kubeconfig of https://10.0.0.1:6443"},
 		{"it would run a program", execConfig, "runs a program"},
+		{"it would read a file of ours", strings.Replace(execConfig, "exec: {apiVersion: client.authentication.k8s.io/v1, command: rm, interactiveMode: Never}", "tokenFile: /etc/hostname", 1), "refers to files"},
+		{"it would trust anybody", strings.Replace(good, "certificate-authority-data: ", "insecure-skip-tls-verify: true, x-data: ", 1), "does not check the server's certificate"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			_, err := kube.Open([]byte(c.config), nil)

@@ -1,7 +1,7 @@
 // Package kube speaks to the Kubernetes API of one cluster: which nodes there are and why they are not Ready, labels
 // and taints, cordons, deleting a node, and serving certificates for kubelets.
 //
-// It refuses to run anything: a kubeconfig with an exec plugin is an error. It never takes away a label or a taint
+// It refuses a kubeconfig that runs a program, reads files or trusts any server. It never takes away a label or a taint
 // that it was not asked about, and never changes one that Talos owns (annotations talos.dev/owned-…), because Talos
 // would change it back. It never approves a certificate for a name or an address that the caller does not know to be
 // that node's. It does not drain and does not wait; whoever waits looks again.
@@ -41,14 +41,27 @@ func Open(kubeconfig []byte, dial func(ctx context.Context, network, addr string
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "read kubeconfig: %w", err)
 	}
-	if config.ExecProvider != nil || config.AuthProvider != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "kubeconfig of %s runs a program to log in", config.Host).
-			WithHint("give a kubeconfig with a client certificate or a token")
+	if err := acceptable(config); err != nil {
+		return nil, err
 	}
 	config.UserAgent = manager
 	config.WarningHandler = rest.NoWarnings{} // the default one writes to stderr
 	config.QPS, config.Burst = 50, 100
 	return open(config, dial)
+}
+
+// acceptable refuses a kubeconfig that would run programs or read files here, or talk to anybody who answers.
+func acceptable(config *rest.Config) error {
+	hint := "give a kubeconfig with the CA and a client certificate or a token inside it"
+	switch {
+	case config.ExecProvider != nil || config.AuthProvider != nil:
+		return fleet.Errorf(fleet.Invalid, "kubeconfig of %s runs a program to log in", config.Host).WithHint("%s", hint)
+	case config.CAFile+config.CertFile+config.KeyFile+config.BearerTokenFile != "":
+		return fleet.Errorf(fleet.Invalid, "kubeconfig of %s refers to files", config.Host).WithHint("%s", hint)
+	case config.Insecure:
+		return fleet.Errorf(fleet.Invalid, "kubeconfig of %s does not check the server's certificate", config.Host).WithHint("%s", hint)
+	}
+	return nil
 }
 
 // open has a transport of its own instead of client-go's shared ones: those are never freed when they have a dialer.

@@ -10,6 +10,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -86,7 +87,7 @@ func (w identity) may(verb string, res *resource, sub, namespace, name string) b
 	case events:
 		return verb == "create" || verb == "update" || verb == "patch"
 	case leases:
-		return namespace == corev1NodeLease && (name == node || verb == "create")
+		return namespace == corev1.NamespaceNodeLease && (name == node || verb == "create")
 	case csrs:
 		return verb == "create" || verb == "get" || verb == "list" || verb == "watch"
 	case services, endpoints, configmaps, secrets, accounts, namespaces:
@@ -94,8 +95,6 @@ func (w identity) may(verb string, res *resource, sub, namespace, name string) b
 	}
 	return false
 }
-
-const corev1NodeLease = "kube-node-lease"
 
 // reviews are the requests about oneself (kubectl auth whoami, kubectl auth can-i).
 var reviews = map[string]func(*server, *request, []byte) (any, error){

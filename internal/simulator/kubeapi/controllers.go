@@ -139,28 +139,33 @@ func lifecycle(n *corev1.Node) []corev1.Taint {
 // taintNode adds and removes at once, but NoExecute for not-ready only with a tick (recorded: up to 17 s later; a
 // node that has just registered never has it).
 func (c *cluster) taintNode(n *corev1.Node, ticked bool) {
-	modify(c, nodes, n, func(n *corev1.Node) {
-		want := lifecycle(n)
-		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool {
-			switch t.Key {
-			case corev1.TaintNodeUnschedulable, corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable:
-				return !hasTaint(want, t)
-			}
-			return false
-		})
-		for _, t := range want {
-			late := t.Key == corev1.TaintNodeNotReady && t.Effect == corev1.TaintEffectNoExecute && !ticked
-			if late || hasTaint(n.Spec.Taints, t) {
-				continue
-			}
-			at := now()
-			t.TimeAdded = &at
-			n.Spec.Taints = append(n.Spec.Taints, t)
+	if _, differs := nextTaints(n, ticked); !differs { // of thousands of looks few find something
+		return
+	}
+	modify(c, nodes, n, func(n *corev1.Node) { n.Spec.Taints, _ = nextTaints(n, ticked) })
+}
+
+// nextTaints plans taintNode: the taints a node should have, and whether those are others than it has.
+func nextTaints(n *corev1.Node, ticked bool) ([]corev1.Taint, bool) {
+	want := lifecycle(n)
+	next := slices.DeleteFunc(slices.Clone(n.Spec.Taints), func(t corev1.Taint) bool {
+		switch t.Key {
+		case corev1.TaintNodeUnschedulable, corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable:
+			return !hasTaint(want, t)
 		}
-		if len(n.Spec.Taints) == 0 {
-			n.Spec.Taints = nil
-		}
+		return false
 	})
+	differs := len(next) != len(n.Spec.Taints)
+	for _, t := range want {
+		late := t.Key == corev1.TaintNodeNotReady && t.Effect == corev1.TaintEffectNoExecute && !ticked
+		if late || hasTaint(next, t) {
+			continue
+		}
+		at := now()
+		t.TimeAdded = &at
+		next, differs = append(next, t), true
+	}
+	return next, differs
 }
 
 func hasTaint(all []corev1.Taint, t corev1.Taint) bool {

@@ -8,9 +8,10 @@
 //	power cut:       Ready --40 s silent--> Unknown
 //	comes back:      the same Node object turns Ready, and Talos uncordons what Talos cordoned
 //
-// What it refuses to be: it runs nothing, it has no admission plugins, no custom resources, no RBAC rules (the
-// group system:masters may do everything, nodes what kubelets do, others nothing), and answers are JSON even to who would rather have protobuf. Pods "run" by
-// saying so. It imports none of the manager's code.
+// What it refuses to be: it runs nothing, and pods "run" by saying so. It has no admission plugins and no custom
+// resources; it keeps RBAC objects and does not obey them (the group system:masters may do everything, a node what
+// kubelets do, others nothing); server-side apply merges without a record of owners; it answers JSON even to who
+// would rather have protobuf. It imports none of the manager's code.
 package kubeapi
 
 import (
