@@ -19,6 +19,9 @@ func isBuiltin(name string) bool { return interp.IsBuiltin(name) }
 // and mends builtins that the interpreter lacks or would let see the real machine.
 func (h *Host) onCall(ctx context.Context, args []string) ([]string, error) {
 	s, p, hc := h.current(ctx)
+	if args[0] == "__exiting" {
+		p.enterExit()
+	}
 	if sig, dead := p.dead(); dead {
 		return nil, killed{sig}
 	}
@@ -41,7 +44,7 @@ func (h *Host) onCall(ctx context.Context, args []string) ([]string, error) {
 		h.procs.end(p, status)
 		return []string{"true"}, nil
 	case "__exiting":
-		return h.exiting(p, hc), nil
+		return exiting(p, hc), nil
 	case "__open", "__close":
 		return h.descriptors(p, hc, args), nil
 	}
@@ -78,8 +81,7 @@ func (h *Host) child(s *shellRun, hc interp.HandlerContext) {
 }
 
 // exiting runs first in an EXIT trap, and leaves $? as it was.
-func (h *Host) exiting(p *proc, hc interp.HandlerContext) []string {
-	p.enterExit()
+func exiting(p *proc, hc interp.HandlerContext) []string {
 	status := hc.LastExitStatus
 	if sig, _ := p.dead(); sig != 0 {
 		status = 128 + int(sig)

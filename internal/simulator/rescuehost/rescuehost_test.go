@@ -166,6 +166,7 @@ func TestScriptsBehaveAsInBash(t *testing.T) {
 	c := newRig(t, Options{}, nil).dial()
 	for _, x := range []struct{ why, script, out string }{
 		{"pipelines and pipefail", "set -euo pipefail; false | true || echo failed; printf '%s\\n' b a | sort", "failed\na\nb\n"},
+		{"errexit does not look behind !", "set -euo pipefail; ! echo a | grep -q b; ! { false; }; f() { ! ls /no 2>/dev/null | cat; }; f; echo on", "on\n"},
 		{"functions, locals, command substitution", "f() { local x=$1; echo \"<$x>\"; }; y=$(f hi); echo \"$y $(hostname)\"", "<hi> rescue\n"},
 		{"here documents", "cat <<EOF\na $((1+2))\nEOF\ncat <<'EOF'\n$x\nEOF", "a 3\n$x\n"},
 		{"[[ ]] and patterns", `x=nvme0n1; [[ $x == nvme* && $x =~ ^nvme([0-9]+) ]] && echo "${BASH_REMATCH[1]}"`, "0\n"},

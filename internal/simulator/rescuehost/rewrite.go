@@ -17,6 +17,7 @@ import (
 //	exec 9>file       __open 9 w file
 //	X 9>file          if __open 9 w file && ( X ); then __close 9 0; else __close 9 $?; fi
 //	X >&9             X >>/dev/fd/9
+//	! X | Y           ! X | Y && true       (else the interpreter's errexit sees Y fail)
 
 // specials are parameters that would tell of the real process.
 func specialName(name string) string {
@@ -51,6 +52,7 @@ func rewrite(f *syntax.File) []string {
 			for _, r := range n.Redirs {
 				useFD(r)
 			}
+			shield(n)
 			if slices.ContainsFunc(n.Redirs, func(r *syntax.Redirect) bool { return r.N != nil && shortFD.MatchString(r.N.Value) }) {
 				redirected = append(redirected, n)
 			}
@@ -67,6 +69,17 @@ func rewrite(f *syntax.File) []string {
 		fork(st, functions)
 	}
 	return functions
+}
+
+// shield keeps errexit from what stands behind "!".
+func shield(st *syntax.Stmt) {
+	if _, simple := st.Cmd.(*syntax.CallExpr); !st.Negated || simple || st.Cmd == nil {
+		return
+	}
+	if b, ok := st.Cmd.(*syntax.BinaryCmd); ok && b.Op == syntax.AndStmt {
+		return
+	}
+	st.Cmd = &syntax.BinaryCmd{Op: syntax.AndStmt, X: &syntax.Stmt{Cmd: st.Cmd}, Y: template("true")}
 }
 
 // useFD turns >&9 and <&9 into files.
