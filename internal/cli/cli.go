@@ -55,21 +55,31 @@ func (p *program) report(ctx context.Context, err error) int {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return 130 // as shells say it of a program that Ctrl-C ended
 	}
-	for _, one := range unjoin(err) {
+	all := unjoin(err)
+	for _, one := range all {
 		fmt.Fprintf(p.err, "error: %s\n", one)
 		if hint := hintOf(one); hint != "" {
 			fmt.Fprintf(p.err, "hint: %s\n", hint)
 		}
 	}
-	return exitCode(unjoin(err)[0])
+	return exitCode(all[0])
 }
 
-// unjoin gives the errors of several servers one by one.
+// unjoin gives the errors of errors.Join one by one, each with its own hint.
 func unjoin(err error) []error {
-	if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
-		return many.Unwrap()
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	parts := many.Unwrap()
+	if strings.Join(each(parts, error.Error), "\n") != err.Error() { // of several %w
+		return []error{err}
+	}
+	var all []error
+	for _, e := range parts {
+		all = append(all, unjoin(e)...)
+	}
+	return all
 }
 
 // usage is an error in how the command was written.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +61,7 @@ operation was answered (talos-manager operation approve).`,
 // start starts an operation for each of the servers or clusters, and follows them if asked to. One that is refused does
 // not keep the others from being started.
 func (p *program) start(ctx context.Context, c *client.Client, refs []string, w waiting, f func(context.Context, string) (client.Operation, error)) error {
-	var started []client.Operation
+	var started []watched
 	var problems []error
 	for _, ref := range refs {
 		o, err := f(ctx, ref)
@@ -70,7 +69,7 @@ func (p *program) start(ctx context.Context, c *client.Client, refs []string, w 
 			problems = append(problems, explain(err))
 			continue
 		}
-		started = append(started, o)
+		started = append(started, watched{Operation: o})
 	}
 	if len(started) == 0 {
 		return errors.Join(problems...)
@@ -78,17 +77,30 @@ func (p *program) start(ctx context.Context, c *client.Client, refs []string, w 
 	return errors.Join(append(problems, p.conclude(ctx, c, started, w))...)
 }
 
+// resume asks something of an operation that is there already, and follows only what is new.
+func (p *program) resume(ctx context.Context, c *client.Client, id string, w waiting, f func(context.Context, string) (client.Operation, error)) error {
+	log, err := c.OperationLog(ctx, id, 0)
+	if err != nil {
+		return err
+	}
+	o, err := f(ctx, id)
+	if err != nil {
+		return err
+	}
+	op := watched{Operation: o}
+	if n := len(log.Items); n > 0 {
+		op.after = log.Items[n-1].Seq
+	}
+	return p.conclude(ctx, c, []watched{op}, w)
+}
+
 // conclude shows the operations: as they are, or as they ended.
-func (p *program) conclude(ctx context.Context, c *client.Client, ops []client.Operation, w waiting) error {
+func (p *program) conclude(ctx context.Context, c *client.Client, ops []watched, w waiting) error {
 	if !w.wait {
-		ids := each(ops, func(o client.Operation) string { return o.ID })
-		if err := p.showOperations(client.List[client.Operation]{Items: ops}); err != nil {
-			return err
-		}
 		if p.output == "table" {
-			p.done("follow it: talos-manager operation logs %s --follow", strings.Join(ids[:1], ""))
+			defer p.done("follow it: talos-manager operation logs %s --follow", ops[0].ID)
 		}
-		return nil
+		return p.showOperations(bare(ops))
 	}
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
@@ -96,10 +108,14 @@ func (p *program) conclude(ctx context.Context, c *client.Client, ops []client.O
 			Hint: "it goes on: talos-manager operation list --state active"})
 		defer cancel()
 	}
-	ended, err := p.watch(ctx, c, ops)
-	problems := []error{err, p.showOperations(client.List[client.Operation]{Items: ended})}
-	for _, o := range ended {
+	problems := []error{p.watch(ctx, c, ops), p.showOperations(bare(ops))}
+	for _, o := range ops {
 		problems = append(problems, o.Err())
 	}
 	return errors.Join(problems...)
+}
+
+func bare(ops []watched) (l client.List[client.Operation]) {
+	l.Items = each(ops, func(w watched) client.Operation { return w.Operation })
+	return l
 }

@@ -153,8 +153,8 @@ func operationIDs(ctx context.Context, c *client.Client) ([]string, error) {
 	return each(l.Items, func(v client.Operation) string { return v.ID + "\t" + v.Kind + " " + v.Subject() + ", " + v.State }), err
 }
 
-func each[T any](all []T, f func(T) string) []string {
-	out := make([]string, 0, len(all))
+func each[T, U any](all []T, f func(T) U) []U {
+	out := make([]U, 0, len(all))
 	for _, v := range all {
 		out = append(out, f(v))
 	}

@@ -211,7 +211,7 @@ func (p *program) operationRetry() *cobra.Command {
 	cmd := &cobra.Command{Use: "retry OPERATION", Short: "Continue a failed or cancelled operation at the step where it stopped", Example: "  talos-manager operation retry d0f3k2… --wait", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
-			return p.start(ctx, c, args, w, c.RetryOperation)
+			return p.resume(ctx, c, args[0], w, c.RetryOperation)
 		})}
 	w.flags(cmd)
 	return cmd
@@ -231,7 +231,7 @@ func (p *program) operationApprove() *cobra.Command {
 					return err
 				}
 			}
-			return p.start(ctx, c, args, w, func(ctx context.Context, id string) (client.Operation, error) {
+			return p.resume(ctx, c, args[0], w, func(ctx context.Context, id string) (client.Operation, error) {
 				return c.ApproveOperation(ctx, id, answer)
 			})
 		})}

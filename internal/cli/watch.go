@@ -15,8 +15,14 @@ import (
 	"github.com/talos-manager/talos-manager/client"
 )
 
-// watch follows operations until all are over, showing on stderr what happens, and returns how they ended.
-func (p *program) watch(ctx context.Context, c *client.Client, ops []client.Operation) ([]client.Operation, error) {
+// watched is an operation to follow, from after the line of this number.
+type watched struct {
+	client.Operation
+	after int64
+}
+
+// watch follows operations until all are over, showing on stderr what happens, and leaves in them how they ended.
+func (p *program) watch(ctx context.Context, c *client.Client, ops []watched) error {
 	s := newScreen(p.err)
 	for _, o := range ops {
 		s.width = max(s.width, len(o.Subject()))
@@ -25,20 +31,22 @@ func (p *program) watch(ctx context.Context, c *client.Client, ops []client.Oper
 	var followers sync.WaitGroup
 	for i := range ops {
 		followers.Go(func() {
-			last, err := c.WaitOperation(ctx, ops[i].ID, func(e client.Event) { s.event(ops[i].ID, ops[i].Subject(), e) })
-			if last.ID != "" {
-				ops[i] = last
-			}
-			problems[i] = err
+			id, subject := ops[i].ID, ops[i].Subject()
+			problems[i] = c.Follow(ctx, id, ops[i].after, func(e client.Event) {
+				if e.Operation != nil {
+					ops[i].Operation = *e.Operation
+				}
+				s.event(id, subject, e)
+			})
 		})
 	}
 	followers.Wait()
 	s.close()
 	if err := ctx.Err(); err != nil {
 		fmt.Fprintf(p.err, "no longer following; what was begun goes on: talos-manager operation list --state active\n")
-		return ops, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return ops, errors.Join(problems...)
+	return errors.Join(problems...)
 }
 
 // screen shows what happens to operations: lines that stay, and on a terminal one line below them that changes.
@@ -106,8 +114,6 @@ func (s *screen) change(id, subject string, o client.Operation) {
 	case o.State == client.Asking && (was.State != o.State || was.Question != o.Question):
 		s.line(at, subject, "asks: "+o.Question)
 		s.line(at, subject, "answer with: talos-manager operation approve "+o.ID+" --answer …")
-	case o.State == client.Waiting && o.WaitingFor != "" && o.WaitingFor != was.WaitingFor && !s.live:
-		s.line(at, subject, "waits for "+o.WaitingFor)
 	case o.Final() && was.State != o.State:
 		s.line(at, subject, o.State+" after "+short(o.FinishedAt.Sub(o.CreatedAt)))
 	}
