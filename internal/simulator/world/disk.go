@@ -1,6 +1,7 @@
 package world
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -8,6 +9,12 @@ import (
 
 // chunk is the unit in which a disk remembers what was written.
 const chunk = 64 << 10
+
+// piece is a chunk; a shared one is never changed.
+type piece struct {
+	data   []byte
+	shared bool
+}
 
 // ErrIO is what a failing disk says.
 var ErrIO = errors.New("input/output error")
@@ -25,7 +32,7 @@ type Disk struct {
 
 	mu      sync.RWMutex
 	machine *Machine
-	chunks  map[int64][]byte
+	chunks  map[int64]piece
 	written int64
 }
 
@@ -50,7 +57,7 @@ func (d *Disk) ReadAt(p []byte, off int64) (int, error) {
 		at := off + int64(done)
 		inside := int(at % chunk)
 		part := min(n-done, chunk-inside)
-		if c := d.chunks[at/chunk]; c != nil {
+		if c := d.chunks[at/chunk].data; c != nil {
 			copy(p[done:done+part], c[inside:])
 		} else {
 			clear(p[done : done+part])
@@ -71,7 +78,7 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.chunks == nil {
-		d.chunks = map[int64][]byte{}
+		d.chunks = map[int64]piece{}
 	}
 	for done := 0; done < len(p); {
 		at := off + int64(done)
@@ -84,19 +91,41 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// put changes one chunk. d.mu is held.
 func (d *Disk) put(index int64, inside int, p []byte) {
-	c := d.chunks[index]
-	if c == nil {
-		if zero(p) {
-			return
-		}
-		c = make([]byte, chunk)
-		d.chunks[index] = c
+	if d.chunks[index].data == nil && zero(p) {
+		return
 	}
+	if len(p) == chunk {
+		delete(d.chunks, index)
+		if !zero(p) {
+			d.chunks[index] = d.same(p)
+		}
+		return
+	}
+	c := d.own(index)
+	copy(c, d.chunks[index].data)
 	copy(c[inside:], p)
+	d.chunks[index] = piece{data: c}
 	if zero(p) && zero(c) {
 		delete(d.chunks, index)
 	}
+}
+
+// own gives a chunk that may be changed. d.mu is held.
+func (d *Disk) own(index int64) []byte {
+	if c := d.chunks[index]; c.data != nil && !c.shared {
+		return c.data
+	}
+	return make([]byte, chunk)
+}
+
+// same gives a whole chunk of that content, one that another disk of the world has already if there is one.
+func (d *Disk) same(p []byte) piece {
+	if d.machine == nil {
+		return piece{data: bytes.Clone(p)}
+	}
+	return piece{data: d.machine.World.shared.of(p), shared: true}
 }
 
 // Discard forgets a range, as TRIM on a device that then reads zero.
@@ -110,7 +139,10 @@ func (d *Disk) Discard(off, n int64) {
 			delete(d.chunks, i)
 		case start < off+n && start+chunk > off:
 			from, to := max(off, start)-start, min(off+n, start+chunk)-start
-			clear(d.chunks[i][from:to])
+			c := d.own(i)
+			copy(c, d.chunks[i].data)
+			clear(c[from:to])
+			d.chunks[i] = piece{data: c}
 		}
 	}
 }
@@ -121,7 +153,7 @@ func (d *Disk) Zero(off, n int64) bool {
 	defer d.mu.RUnlock()
 	for i, c := range d.chunks {
 		from, to := max(off, i*chunk)-i*chunk, min(off+n, (i+1)*chunk)-i*chunk
-		if from < to && !zero(c[from:to]) {
+		if from < to && !zero(c.data[from:to]) {
 			return false
 		}
 	}
@@ -135,7 +167,7 @@ func (d *Disk) Written() int64 {
 	return d.written
 }
 
-// Used is the memory its contents take.
+// Used is the memory its contents take, what it shares with other disks included.
 func (d *Disk) Used() int64 {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

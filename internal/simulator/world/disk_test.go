@@ -92,3 +92,37 @@ func TestDiskFailsWithItsMachine(t *testing.T) {
 		t.Errorf("further on: %v", err)
 	}
 }
+
+func TestDisksShareEqualContent(t *testing.T) {
+	w := New(Options{})
+	defer w.Close()
+	var disks []*Disk
+	for i := range 3 {
+		d := &Disk{Name: "sda", SizeBytes: 1 << 30}
+		w.AddMachine(Spec{Number: int64(i + 1), Disks: []*Disk{d}})
+		disks = append(disks, d)
+		if _, err := d.WriteAt(filler("same", 4*chunk), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.shared.chunks) != 4 {
+		t.Errorf("three equal disks take %d chunks", len(w.shared.chunks))
+	}
+	_, _ = disks[0].WriteAt([]byte("mine"), 10)
+	disks[1].Discard(chunk+5, 7)
+	want := filler("same", 4*chunk)
+	for i, d := range disks {
+		got := make([]byte, 4*chunk)
+		_, _ = d.ReadAt(got, 0)
+		expected := bytes.Clone(want)
+		switch i {
+		case 0:
+			copy(expected[10:], "mine")
+		case 1:
+			clear(expected[chunk+5 : chunk+12])
+		}
+		if !bytes.Equal(got, expected) {
+			t.Errorf("disk %d holds something else", i)
+		}
+	}
+}

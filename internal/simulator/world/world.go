@@ -40,6 +40,7 @@ type World struct {
 	BootDisk   func(*Machine) System
 
 	speed  float64
+	shared *pool
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -58,7 +59,7 @@ func New(o Options) *World {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &World{Log: o.Logger, speed: o.Speed, ctx: ctx, cancel: cancel, rand: rand.New(rand.NewPCG(o.Seed, 1))}
+	w := &World{Log: o.Logger, speed: o.Speed, shared: newPool(), ctx: ctx, cancel: cancel, rand: rand.New(rand.NewPCG(o.Seed, 1))}
 	w.Net = newNetwork(o.Expose, o.Unprivileged)
 	return w
 }
