@@ -1,0 +1,82 @@
+package web
+
+import "net/http"
+
+// Routes adds the pages to mux: everything that no other surface answers.
+func Routes(mux *http.ServeMux, p Parts) {
+	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets()}
+	known := http.NewServeMux()
+	for path, load := range s.pages() {
+		known.HandleFunc("GET "+path, s.serve(s.page(load)))
+		known.HandleFunc("GET "+livePrefix+path, s.serve(s.live(load)))
+	}
+	for route, h := range s.actions() {
+		known.HandleFunc(route, s.serve(h))
+	}
+	mux.Handle("/", p.Access.Require(known, s.refuse))
+	for route, h := range s.open() {
+		mux.HandleFunc(route, s.serve(h))
+	}
+}
+
+// pages are what can be looked at. Each has its stream of changes under /live.
+func (s *site) pages() map[string]loader {
+	return map[string]loader{
+		"/{$}":             s.overview,
+		"/servers":         s.servers,
+		"/servers/{ref}":   s.server,
+		"/clusters":        s.clusters,
+		"/clusters/{ref}":  s.cluster,
+		"/accounts":        s.accounts,
+		"/operations":      s.operations,
+		"/operations/{id}": s.operation,
+		"/events":          s.events,
+		"/install":         s.bulkInstall,
+		"/rescue":          s.bulkRescue,
+	}
+}
+
+// actions are what can be done, and what is handed out.
+func (s *site) actions() map[string]handler {
+	return map[string]handler{
+		"POST /servers/sync":          s.syncServers,
+		"POST /servers/{ref}/assign":  s.assignServer,
+		"POST /servers/{ref}/rename":  s.renameServer,
+		"POST /servers/{ref}/rescue":  s.rescueServer,
+		"POST /servers/{ref}/install": s.installServer,
+		"POST /servers/{ref}/release": s.releaseServer,
+
+		"POST /install": s.installServers,
+		"POST /rescue":  s.rescueServers,
+
+		"POST /clusters":                   s.createCluster,
+		"POST /clusters/{ref}/bootstrap":   s.bootstrapCluster,
+		"POST /clusters/{ref}/talosconfig": s.talosconfig,
+		"POST /clusters/{ref}/kubeconfig":  s.kubeconfig,
+		"POST /clusters/{ref}/delete":      s.deleteCluster,
+
+		"POST /accounts":              s.addAccount,
+		"POST /accounts/{ref}/check":  s.checkAccount,
+		"POST /accounts/{ref}/sync":   s.syncAccount,
+		"POST /accounts/{ref}/remove": s.removeAccount,
+
+		"POST /operations/{id}/cancel": s.cancelOperation,
+		"POST /operations/{id}/retry":  s.retryOperation,
+		"POST /operations/{id}/answer": s.answerOperation,
+		"GET /operations/{id}/log.txt": s.downloadLog,
+
+		"POST /logout": s.logout,
+		"/":            s.noPage,
+	}
+}
+
+// open are the only routes for people who are not known.
+func (s *site) open() map[string]handler {
+	return map[string]handler{
+		"GET /login":         s.loginPage,
+		"POST /login":        s.login,
+		"POST /theme":        s.setTheme,
+		"GET /assets/{file}": s.asset,
+		"GET /favicon.ico":   s.favicon,
+	}
+}
