@@ -60,6 +60,14 @@ func (d *disk) WriteAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// wwn is the disk's WWN, "" while it does not show it.
+func (d *disk) wwn() string {
+	if d.h.opt.LateWWN > 0 && d.h.uptime() < d.h.opt.LateWWN {
+		return ""
+	}
+	return d.WWN
+}
+
 // discard forgets a range while the machine has power.
 func (d *disk) discard(off, n int64) error {
 	if d.h.ctx.Err() != nil || d.h.m.Faulty().DiskFails && off+n > 16<<20 {
@@ -272,10 +280,10 @@ func (h *Host) describe(d *disk) {
 	h.tree.text(dir+"/device/model", fmt.Sprintf("%-40s\n", d.Model))
 	if d.Transport == "nvme" {
 		h.tree.text(dir+"/device/serial", fmt.Sprintf("%-20s\n", d.Serial))
-		h.tree.text(dir+"/wwid", d.WWN+"\n")
+		h.tree.text(dir+"/wwid", d.wwn()+"\n")
 		return
 	}
-	if hex, ok := strings.CutPrefix(d.WWN, "0x"); ok {
+	if hex, ok := strings.CutPrefix(d.wwn(), "0x"); ok {
 		h.tree.text(dir+"/device/wwid", "naa."+hex+"\n")
 	}
 }
@@ -318,16 +326,16 @@ func (d *disk) ids() []string {
 	switch {
 	case d.Transport == "nvme":
 		all := []string{"nvme-" + model + "_" + serial, "nvme-" + model + "_" + serial + "_1"}
-		if d.WWN != "" {
-			all = append(all, "nvme-"+d.WWN)
+		if d.wwn() != "" {
+			all = append(all, "nvme-"+d.wwn())
 		}
 		return all
 	case strings.HasPrefix(d.Model, "QEMU"):
 		return []string{"scsi-0QEMU_" + model + "_" + serial}
 	}
 	all := []string{"ata-" + model + "_" + serial}
-	if d.WWN != "" {
-		all = append(all, "wwn-"+d.WWN)
+	if d.wwn() != "" {
+		all = append(all, "wwn-"+d.wwn())
 	}
 	return all
 }

@@ -35,6 +35,8 @@ type Options struct {
 	SSHDelay time.Duration
 	// Outside connects to addresses that the world does not know; nil: they time out, as nothing is there.
 	Outside func(ctx context.Context, network, addr string) (net.Conn, error)
+	// LateWWN passes after the start until disks show their WWNs, as some do.
+	LateWWN time.Duration
 	// SwapNames gives the disks each other's names in this boot, as kernels do.
 	SwapNames bool
 	// RootCAs verify https; nil: those of the real machine.
@@ -101,6 +103,11 @@ func (h *Host) Run(ctx context.Context) world.Halt {
 	if !h.w.Sleep(ctx, h.opt.SSHDelay) {
 		return world.PowerOff
 	}
+	h.work.Go(func() {
+		if h.opt.LateWWN > 0 && h.pause(h.ctx, h.opt.LateWWN) {
+			h.refresh()
+		}
+	})
 	config, err := h.sshConfig()
 	if err != nil {
 		h.w.Log.Error("rescue sshd", "server", h.m.Name, "error", err)

@@ -125,7 +125,7 @@ func TestProcessesAreListedAndKilled(t *testing.T) {
 
 func TestManySessionsAtOnce(t *testing.T) {
 	c := newRig(t, Options{}, nil).dial()
-	results := make(chan string, 20)
+	results := make(chan string, maxSessions)
 	for range cap(results) {
 		go func() {
 			s, err := c.NewSession()
@@ -211,4 +211,59 @@ func TestAnUnknownOptionIsAnError(t *testing.T) {
 			t.Errorf("%q ends with %d and says %q", command, status, eout)
 		}
 	}
+}
+
+func TestATerminalGetsAPrompt(t *testing.T) {
+	c := newRig(t, Options{}, nil).dial()
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	s.Stdout = &out
+	s.Stdin = strings.NewReader("cd /tmp\rfor i in 1 2; do\recho n$i\rdone\rexit 3\r")
+	if err := s.RequestPty("xterm", 24, 80, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shell(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *ssh.ExitError
+	if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 3 {
+		t.Errorf("the shell ended with %v", err)
+	}
+	for _, want := range []string{"Welcome to the Hetzner Rescue System", "root@rescue ~ # ", "root@rescue /tmp # ", "n1\r\nn2\r\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestAShellReadsStatementsAsTheyCome(t *testing.T) {
+	c := newRig(t, Options{}, nil).dial()
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	s.Stdout, s.Stdin = &out, strings.NewReader("x=1\nif [ $x = 1 ]; then\n  echo one\nfi\nfalse\n")
+	if err := s.Shell(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *ssh.ExitError
+	if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 1 || out.String() != "one\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+func TestWWNsAppearLate(t *testing.T) {
+	c := newRig(t, Options{LateWWN: 2000 * time.Second}, nil).dial()
+	first := script(t, c, "lsblk -n -d -o WWN /dev/sda; ls /dev/disk/by-id | grep -c wwn || true")
+	if strings.TrimSpace(first) != "0" {
+		t.Errorf("at first: %q", first)
+	}
+	until(t, "the WWN appears", func() bool {
+		out, _, _ := run(t, c, "lsblk -n -d -o WWN /dev/sda; ls /dev/disk/by-id | grep wwn", nil)
+		return out == "0x5000c500a1b2c3d4\nwwn-0x5000c500a1b2c3d4\n"
+	})
 }

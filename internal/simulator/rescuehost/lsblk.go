@@ -420,7 +420,7 @@ func (l *lsblk) hardware(d *disk, isPart bool, name string) cell {
 	case "ROTA":
 		return d.Rotational
 	case "WWN":
-		return textOrNil(d.WWN)
+		return textOrNil(d.wwn())
 	case "TRAN":
 		if d.Transport == "scsi" || isPart && d.Transport != "nvme" {
 			return nil

@@ -15,13 +15,14 @@ import (
 // proc is a process: a shell, a command, or the subshell of a background job. Killing a shell does not kill what
 // it runs, as in reality; killing a process group does.
 type proc struct {
-	pid, ppid, group int
-	started          time.Time
-	ctx              context.Context // ends when the process is killed or its system ends
-	cancel           context.CancelFunc
-	done             chan struct{}
+	pid, ppid int
+	started   time.Time
+	ctx       context.Context // ends when the process is killed or its system ends
+	cancel    context.CancelFunc
+	done      chan struct{}
 
 	mu     sync.Mutex
+	group  int
 	args   []string
 	signal syscall.Signal // that killed it
 	ended  bool
@@ -64,8 +65,9 @@ func (t *procs) start(ctx context.Context, parent *proc, args []string) *proc {
 	p := &proc{pid: t.last, ppid: 1, group: t.last, args: args, started: time.Now(), done: make(chan struct{}), fds: map[string]*descriptor{}}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	if parent != nil {
-		p.ppid, p.group = parent.pid, parent.group
+		p.ppid = parent.pid
 		parent.mu.Lock()
+		p.group = parent.group
 		for n, d := range parent.fds {
 			d.users++
 			p.fds[n] = d
@@ -179,6 +181,19 @@ func (p *proc) enterExit() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inExit = true
+}
+
+// lead makes a process the leader of a group of its own.
+func (p *proc) lead() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.group = p.pid
+}
+
+func (p *proc) groupID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.group
 }
 
 func (p *proc) command() string {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -45,6 +46,9 @@ func (h *Host) sshConfig() (*ssh.ServerConfig, error) {
 	return c, nil
 }
 
+// maxSessions is OpenSSH's default limit of sessions on one connection.
+const maxSessions = 10
+
 // serve speaks SSH on a connection until it ends.
 func (h *Host) serve(c net.Conn, config *ssh.ServerConfig) {
 	_ = c.SetDeadline(time.Now().Add(2 * time.Minute)) // LoginGraceTime
@@ -54,10 +58,15 @@ func (h *Host) serve(c net.Conn, config *ssh.ServerConfig) {
 	}
 	_ = c.SetDeadline(time.Time{})
 	var sessions sync.WaitGroup
+	var open atomic.Int32
 	go ssh.DiscardRequests(requests)
 	for ch := range channels {
-		if ch.ChannelType() != "session" {
+		switch {
+		case ch.ChannelType() != "session":
 			_ = ch.Reject(ssh.UnknownChannelType, "only sessions")
+			continue
+		case open.Load() >= maxSessions:
+			_ = ch.Reject(ssh.ConnectionFailed, "open failed")
 			continue
 		}
 		channel, reqs, err := ch.Accept()
@@ -65,7 +74,11 @@ func (h *Host) serve(c net.Conn, config *ssh.ServerConfig) {
 			continue
 		}
 		s := &session{h: h, conn: conn, ch: channel, env: h.loginEnv(conn)}
-		sessions.Go(func() { s.requests(reqs) })
+		open.Add(1)
+		sessions.Go(func() {
+			defer open.Add(-1)
+			s.requests(reqs)
+		})
 	}
 	sessions.Wait()
 }

@@ -378,8 +378,8 @@ func (c *call) udevInfo() int {
 	c.printf("DEVNAME=/dev/%s\nDEVTYPE=%s\nSUBSYSTEM=block\n", b.base(), map[bool]string{true: "disk", false: "partition"}[kindOf(b) == "disk"])
 	if d != nil {
 		c.printf("ID_MODEL=%s\nID_SERIAL_SHORT=%s\n", strings.ReplaceAll(d.Model, " ", "_"), d.Serial)
-		if d.WWN != "" {
-			c.printf("ID_WWN=%s\n", d.WWN)
+		if d.wwn() != "" {
+			c.printf("ID_WWN=%s\n", d.wwn())
 		}
 	}
 	return 0

@@ -40,7 +40,7 @@ func signalName(s syscall.Signal) string {
 func (t *procs) killGroup(group int, sig syscall.Signal, except *proc) bool {
 	found := false
 	for _, p := range t.all() {
-		if p.group == group && p != except {
+		if p.groupID() == group && p != except {
 			t.kill(p, sig)
 			found = true
 		}
@@ -137,7 +137,7 @@ func toolPgrep(c *call) int {
 			what = p.command()
 		}
 		hit := re.MatchString(what) && (!exact || re.FindString(what) == what)
-		if !hit || p == c.proc || p == c.shell && full || group != 0 && p.group != group || parent != 0 && p.ppid != parent {
+		if !hit || p == c.proc || p == c.shell && full || group != 0 && p.groupID() != group || parent != 0 && p.ppid != parent {
 			continue
 		}
 		n++
@@ -259,7 +259,7 @@ func (c *call) psColumn(p *proc, name string) string {
 	case "ppid":
 		return fmt.Sprintf("%7d", p.ppid)
 	case "pgid", "sid", "pgrp":
-		return fmt.Sprintf("%7d", p.group)
+		return fmt.Sprintf("%7d", p.groupID())
 	case "comm", "ucmd":
 		return p.name()
 	case "args", "cmd", "command":

@@ -135,11 +135,11 @@ func toolSetsid(c *call) int {
 	if err != nil || len(rest) == 0 {
 		return c.fail(1, "no command specified")
 	}
-	c.proc.group = c.proc.pid
+	c.proc.lead()
 	for _, o := range opts {
 		if o.name == "f" || o.name == "fork" {
 			p, run := c.spawn(rest)
-			p.group = p.pid
+			p.lead()
 			if c.session != nil && (c.session.owns(c.out) || c.session.owns(c.err)) {
 				release := c.session.hold()
 				go func() { defer release(); run() }()
@@ -216,7 +216,7 @@ func toolTimeout(c *call) int {
 			sig = signalNamed(o.value)
 		}
 	}
-	c.proc.group = c.proc.pid
+	c.proc.lead()
 	child, run := c.spawn(rest[1:])
 	ended := make(chan int, 1)
 	go func() { ended <- run() }()
@@ -229,7 +229,7 @@ func toolTimeout(c *call) int {
 	case status := <-ended:
 		return status
 	case <-timer.C:
-		c.h.procs.killGroup(c.proc.group, sig, c.proc)
+		c.h.procs.killGroup(c.proc.groupID(), sig, c.proc)
 	case <-c.ctx().Done():
 		c.h.procs.kill(child, sig)
 	}
