@@ -11,11 +11,8 @@ import (
 
 // AddRule keeps a label and taint rule.
 func (m *Manager) AddRule(ctx context.Context, actor string, r fleet.Rule) (fleet.Rule, error) {
-	if r.Match == "" {
-		return r, fleet.Errorf(fleet.Invalid, "a rule needs a part of server names to match").WithHint("--match worker")
-	}
-	if len(r.Labels)+len(r.Taints) == 0 {
-		return r, fleet.Errorf(fleet.Invalid, "a rule needs labels or taints").WithHint("--label key=value, --taint key=value:NoSchedule")
+	if err := r.Validate(); err != nil {
+		return r, err
 	}
 	if r.ClusterID != "" {
 		c, err := m.Store.Cluster(ctx, r.ClusterID)

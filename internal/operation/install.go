@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
@@ -113,11 +114,24 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	} else if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made); err != nil {
 		return err
 	}
+	if err := o.checkImage(ctx, p.Image); err != nil {
+		return err
+	}
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
 	run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
 	return o.Store.SetState(ctx, s.ID, s.State, fleet.Installing)
+}
+
+// checkImage asks for the image before anything is done to the machine. A factory that builds it first takes a
+// minute or two.
+func (o *Operations) checkImage(ctx context.Context, image string) error {
+	_, err := o.Factory.CheckImage(ctx, image)
+	if err != nil && ctx.Err() != nil {
+		return workflow.Wait("the image factory to have "+image, 2*time.Second).Within(10 * time.Minute)
+	}
+	return err
 }
 
 // factoryImage has the factory build the image of a server: its schematic with the address of our /config. The

@@ -165,11 +165,14 @@ func (o *Operations) checkNode(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	err = talos.Look(ctx, func(ctx context.Context) error { return o.isTheOne(ctx, run, node, s, p) })
-	if fleet.KindOf(err) == fleet.Unavailable {
-		return workflow.Wait("Talos on "+s.Name+" to answer with the cluster's certificates", o.pace(nodeLook)).Within(o.pace(nodeGiveUp)).
-			WithHint("it fetched its config, but port 50000 does not answer: %v", err)
+	if fleet.KindOf(err) != fleet.Unavailable {
+		return err
 	}
-	return err
+	hint := fmt.Sprintf("it fetched its config, but port 50000 does not answer: %v", err)
+	if arm, err := o.Store.ArmOf(ctx, s.ID); err == nil && arm.Refusal != "" && !arm.ServedAt.IsZero() {
+		hint = fmt.Sprintf("it fetched its config and asked for it again: it cannot use it. Either another Talos than %s boots, from another disk perhaps, or it refuses the config; its screen says which", p.TalosVersion)
+	}
+	return workflow.Wait("Talos on "+s.Name+" to answer with the cluster's certificates", o.pace(nodeLook)).Within(o.pace(nodeGiveUp)).WithHint("%s", hint)
 }
 
 func (o *Operations) isTheOne(ctx context.Context, run *workflow.Run, node *talos.Node, s fleet.Server, p plan) error {

@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -91,6 +90,7 @@ func mayOverwrite(run *workflow.Run, s fleet.Server, p plan, disk fleet.Disk) er
 const (
 	writeLook   = 2 * time.Second
 	writeGiveUp = 60 * time.Minute
+	maxWrites   = 4
 )
 
 // writeImage has the rescue system write the image, and watches. The write is detached: it goes on while we are
@@ -122,8 +122,7 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 	}
 	run.Progress(ctx, status.Bytes, 0, "bytes")
 	if err := status.Err(w); err != nil {
-		p.Failed++ // the next attempt is a new write
-		return errors.Join(err, run.Set(ctx, planKey, p))
+		return o.writeFailed(ctx, run, p, status, err)
 	}
 	if status.Phase != "written" || status.Exit != 0 {
 		return workflow.Wait("the image to be written ("+status.Phase+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
@@ -131,6 +130,22 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 	}
 	run.Log(ctx, "%d MB written and read back", status.Bytes>>20)
 	return nil
+}
+
+// writeFailed makes the next attempt a new write, and ends the operation after some: a write that was begun counts
+// as no failure of the engine's, because the step waited in between.
+func (o *Operations) writeFailed(ctx context.Context, run *workflow.Run, p plan, status rescue.WriteStatus, err error) error {
+	p.Failed++
+	if status.Phase == "starting" || status.Phase == "checking" {
+		p.Writing = false // the disk has what it had
+	}
+	if err := run.Set(ctx, planKey, p); err != nil {
+		return err
+	}
+	if p.Failed%maxWrites == 0 {
+		return workflow.Permanent(err)
+	}
+	return workflow.Retry(err, o.pace(time.Duration(p.Failed)*10*time.Second))
 }
 
 func (o *Operations) writing(ctx context.Context, run *workflow.Run) (p plan, options InstallOptions, err error) {

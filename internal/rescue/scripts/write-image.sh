@@ -43,8 +43,8 @@ sgdisk --zap-all "$disk" >/dev/null 2>&1 || true
 
 phase writing
 fetch | $decompressor | dd of="$disk" bs=4M iflag=fullblock conv=fsync status=progress 2>"$run/dd" || {
-	tr '\r' '\n' <"$run/dd" | tail -n 3 >&2
-	echo "writing $url to disk $disk stopped half way" >&2
+	why=$(tr '\r' '\n' <"$run/dd" | grep -E 'error|space|fail' | tail -n 1)
+	echo "writing $url to $disk stopped half way: ${why:-the download or its decompression broke off}" >&2
 	exit 74
 }
 

@@ -32,7 +32,7 @@ type Scenario struct {
 }
 
 // KillEverywhere runs a scenario once undisturbed, and then once for every point at which the program can die: after
-// every step's call and before every write, each counted by step and outcome. Every run gets a scenario of its own. The
+// every step's call and before every write, each counted by step and outcome. Every run gets a scenario of its own, and they run side by side. The
 // program dies there (nothing is written any more by any of its operations), a new one starts on the same journal,
 // and the operation must come to the same end and pass the same Check.
 func KillEverywhere(t *testing.T, setup func(t *testing.T) Scenario) {
@@ -52,6 +52,7 @@ func KillEverywhere(t *testing.T, setup func(t *testing.T) Scenario) {
 	}
 	for _, p := range points {
 		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
 			k := NewKiller(p)
 			op := run(t, setup(t), k)
 			if op.State != want {
