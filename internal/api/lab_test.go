@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/app"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/httpd"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/simulator/factory"
 	"github.com/talos-manager/talos-manager/internal/simulator/hetzner"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
@@ -22,6 +24,16 @@ import (
 )
 
 const password = "correct horse"
+
+// bundle is one secrets bundle for all tests: making one takes a second of RSA.
+var bundle = sync.OnceValues(func() ([]byte, error) { return machineconfig.NewSecrets(machineconfig.NewestTalos(), time.Now()) })
+
+func (l *lab) secrets() string {
+	l.Helper()
+	text, err := bundle()
+	l.must(err)
+	return string(text)
+}
 
 // lab is the program over a pretend data centre with two Cloud and two dedicated servers, answering HTTP. Its engine
 // is not started: tests write into operations themselves what a step would.
@@ -132,7 +144,7 @@ func (l *lab) accounts() {
 func (l *lab) assigned() {
 	l.Helper()
 	l.accounts()
-	_, err := l.CreateCluster(l.Context(), client.NewCluster{Name: "prod", Endpoint: "https://203.0.113.10:6443"})
+	_, err := l.CreateCluster(l.Context(), client.NewCluster{Name: "prod", Endpoint: "https://203.0.113.10:6443", Secrets: l.secrets()})
 	l.must(err)
 	_, err = l.AssignServer(l.Context(), "cp-1", client.AssignmentChange{Cluster: new("prod"), Role: new(client.ControlPlane)})
 	l.must(err)
