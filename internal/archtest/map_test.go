@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/kube":                  {"fleet", "wait"},
 	"internal/imagefactory":          {"fleet"},
 	"internal/store":                 {"fleet", "seal", "wait", "workflow"},
-	"internal/store/storetest":       {"fleet", "seal", "store"},
+	"internal/store/storetest":       {"fleet", "seal", "store", "wait"},
 	// use cases
 	"internal/access":    {"fleet", "store"},
 	"internal/manage":    {"fleet", "imagefactory", "machineconfig", "provider", "store"},
