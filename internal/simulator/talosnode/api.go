@@ -115,7 +115,7 @@ func (a *api) serve(ctx context.Context, mode serveMode) error {
 		return l.Close()
 	}
 	ended := make(chan struct{})
-	a.node.go_(func() { defer close(ended); _ = front.Serve(l) })
+	a.node.spawn(func() { defer close(ended); _ = front.Serve(l) })
 	a.whileIn(ctx, mode, ended)
 	a.mark(nil)
 	l.Close() // nobody gets in any more
@@ -245,7 +245,7 @@ func (n *node) listenAll(port string) (net.Listener, error) {
 		all.list = append(all.list, l)
 	}
 	for _, l := range all.list {
-		n.go_(func() { all.accept(l) })
+		n.spawn(func() { all.accept(l) })
 	}
 	return all, nil
 }

@@ -9,10 +9,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/siderolabs/crypto/x509"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 
+	"github.com/talos-manager/talos-manager/internal/simulator/talosnode/resources"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
 
@@ -32,6 +34,15 @@ type group struct {
 	at      map[netip.Addr]*node // where they are, private addresses included
 	servers []*node              // those whose Kubernetes API serves
 	etcds   []*etcd              // usually one; a wrong bootstrap makes two
+	seen    map[*world.Machine]*affiliate
+	changes int // counts changes of seen
+}
+
+// affiliate is a node as discovery knows it; it outlasts the node's end.
+type affiliate struct {
+	resources.Member
+	address netip.Addr
+	gone    time.Time // when the node was last seen, zero while it runs
 }
 
 // etcd is one etcd cluster: members that replicate one another.
@@ -88,7 +99,7 @@ func (c *Clusters) of(n *node) *group {
 		c.all = map[string]*group{}
 	}
 	if c.all[key] == nil {
-		c.all[key] = &group{at: map[netip.Addr]*node{}}
+		c.all[key] = &group{at: map[netip.Addr]*node{}, seen: map[*world.Machine]*affiliate{}}
 	}
 	return c.all[key]
 }
@@ -106,15 +117,24 @@ func (n *node) clusterKey() string {
 
 // join makes a node known to its cluster.
 func (c *Clusters) join(n *node) {
-	addresses := n.addresses()
+	about := &affiliate{Member: n.member(), address: n.address()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own := c.of(n)
-	for _, a := range addresses {
+	own.seen[n.machine] = about
+	own.changes++
+	for _, a := range about.Addresses {
 		own.at[a] = n
 	}
 	if !slices.Contains(own.nodes, n) {
 		own.nodes = append(own.nodes, n)
+	}
+}
+
+// renew brings what the cluster knows of a node up to date.
+func (c *Clusters) renew(n *node) {
+	if slices.Contains(c.nodes(n), n) {
+		c.join(n)
 	}
 }
 
@@ -127,6 +147,10 @@ func (c *Clusters) leave(n *node) {
 		own.nodes = slices.DeleteFunc(own.nodes, is)
 		own.servers = slices.DeleteFunc(own.servers, is)
 		maps.DeleteFunc(own.at, func(_ netip.Addr, o *node) bool { return o == n })
+		if x := own.seen[n.machine]; x != nil && x.gone.IsZero() {
+			x.gone = time.Now()
+			own.changes++
+		}
 	}
 }
 
@@ -146,6 +170,30 @@ func (c *Clusters) nodes(n *node) []*node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]*node(nil), c.of(n).nodes...)
+}
+
+// changesOf counts the changes of what discovery knows.
+func (c *Clusters) changesOf(n *node) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of(n).changes
+}
+
+// members lists the nodes that discovery knows: those that run and those that were there lately.
+func (c *Clusters) members(n *node) []affiliate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []affiliate
+	own := c.of(n)
+	for m, a := range own.seen {
+		if !a.gone.IsZero() && time.Since(a.gone) > n.w.Real(discoveryTime) {
+			delete(own.seen, m)
+			continue
+		}
+		list = append(list, *a)
+	}
+	slices.SortFunc(list, func(a, b affiliate) int { return a.address.Compare(b.address) })
+	return list
 }
 
 // issuer finds a running control plane that can issue certificates of the machine CA: trustd's work.

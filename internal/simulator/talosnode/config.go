@@ -82,6 +82,7 @@ func (n *node) setConfig(cfg config.Provider) {
 	n.running = cfg
 	n.mu.Unlock()
 	n.kube.changed()
+	n.env.Clusters.renew(n)
 	n.publishNow()
 }
 
@@ -175,5 +176,5 @@ func (n *node) rebootForConfig() {
 	n.mu.Lock()
 	n.rebooting = true
 	n.mu.Unlock()
-	n.go_(func() { n.sequencer.reboot(n.ctx, 0, true) })
+	n.spawn(func() { n.sequencer.reboot(n.ctx, 0, true) })
 }

@@ -116,8 +116,10 @@ func TestAControlPlaneThatCannotJoinWaitsWhileAnotherVoterIsOff(t *testing.T) {
 	machines, clients := l.trio()
 	lost := l.memberID(clients[0], "n4")
 	l.world.RemoveMachine(machines[2])
-	_, _ = l.configured(5, l.controlPlane)
-	time.Sleep(l.world.Real(20 * time.Second))
+	_, fourth := l.configured(5, l.controlPlane)
+	l.until("an etcd that waits beside a running kubelet", func(ctx context.Context) bool {
+		return l.service(ctx, fourth, "etcd") == "Preparing" && l.service(ctx, fourth, "kubelet") == "Running"
+	})
 	if n := len(l.members(clients[0])); n != 3 {
 		t.Fatalf("%d members", n)
 	}

@@ -90,10 +90,9 @@ func (n *node) discovered(info *cluster.ClusterInfo) ([]netip.Addr, error) {
 	if len(list) > 0 {
 		return list, nil
 	}
-	for _, other := range n.env.Clusters.nodes(n) {
-		list = append(list, other.address())
+	for _, m := range n.env.Clusters.members(n) {
+		list = append(list, m.address)
 	}
-	slices.SortFunc(list, netip.Addr.Compare)
 	return list, nil
 }
 

@@ -110,7 +110,7 @@ func (k *kubernetes) register(ctx context.Context, key string) {
 	k.key = key
 	k.mu.Unlock()
 	conf := k.conf(key)
-	n.go_(func() {
+	n.spawn(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -156,7 +156,7 @@ func (k *kubernetes) startPods() {
 	ctx, cancel := context.WithCancel(n.ctx)
 	done := make(chan struct{})
 	k.pods, k.podsEnd = cancel, done
-	n.go_(func() { defer close(done); k.runPods(ctx) })
+	n.spawn(func() { defer close(done); k.runPods(ctx) })
 }
 
 // stopPods stops them.
@@ -208,7 +208,7 @@ func (k *kubernetes) serve(ctx context.Context) {
 	defer cancel()
 	k.setServes(e.kube)
 	defer k.setServes("")
-	n.go_(func() {
+	n.spawn(func() {
 		n.services.until(ctx, func() bool { s, ok := n.services.get("etcd"); return !ok || !s.running() })
 		cancel()
 	})

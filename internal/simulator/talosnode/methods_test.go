@@ -3,14 +3,17 @@ package talosnode_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/api/cluster"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/client"
 	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
+	clusterres "github.com/siderolabs/talos/pkg/machinery/resources/cluster"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -147,5 +150,48 @@ func TestHealthChecksAClusterStepByStep(t *testing.T) {
 	}
 	if len(said) == 0 || said[0] != `discovered nodes: ["10.5.0.2" "10.5.0.6"]` || said[len(said)-1] != "waiting for all k8s nodes to report schedulable: OK" {
 		t.Errorf("%q", said)
+	}
+}
+
+func TestTheMemberOfADeadNodeStaysInDiscovery(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	_, c := l.configured(2, l.controlPlane)
+	m, _ := l.configured(6, l.worker)
+	count := func(ctx context.Context) int {
+		list, err := safe.StateListAll[*clusterres.Member](ctx, c.COSI)
+		if err != nil {
+			return 0
+		}
+		return list.Len()
+	}
+	l.until("two members", func(ctx context.Context) bool { return count(ctx) == 2 })
+	m.PowerCut()
+	if _, err := l.send(c, l.controlPlane(l.world.Machines()[0]), "AUTO", false); err != nil { // the resources are looked at again
+		t.Fatal(err)
+	}
+	if n := count(context.Background()); n != 2 {
+		t.Errorf("%d members", n)
+	}
+}
+
+func TestTheFirstStageIsUnknown(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	c := l.maintenance(l.machine(2, nil))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var stages []string
+	_ = c.EventsWatch(ctx, func(in <-chan client.Event) {
+		for e := range in {
+			if s, ok := e.Payload.(*machine.MachineStatusEvent); ok {
+				stages = append(stages, s.GetStage().String())
+			}
+			if len(stages) > 0 && stages[len(stages)-1] == "MAINTENANCE" {
+				cancel()
+			}
+		}
+	}, client.WithTailEvents(-1))
+	stages = slices.Compact(stages)
+	if len(stages) < 3 || stages[0] != "UNKNOWN" || stages[1] != "BOOTING" {
+		t.Errorf("stages %v", stages)
 	}
 }

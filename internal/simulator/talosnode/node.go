@@ -92,8 +92,8 @@ func newNode(s *system) *node {
 func (n *node) run(ctx context.Context) outcome {
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	defer n.stop()
-	n.go_(n.publisher)
-	n.go_(n.start)
+	n.spawn(n.publisher)
+	n.spawn(n.start)
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,9 +101,9 @@ func (n *node) run(ctx context.Context) outcome {
 		case end := <-n.halted:
 			return end
 		case <-n.machine.Buttons():
-			n.go_(func() { n.sequencer.shutdown(n.ctx, true) })
+			n.spawn(func() { n.sequencer.shutdown(n.ctx, true) })
 		case <-n.keys:
-			n.go_(func() { n.sequencer.reboot(n.ctx, machine.RebootRequest_FORCE, true) })
+			n.spawn(func() { n.sequencer.reboot(n.ctx, machine.RebootRequest_FORCE, true) })
 		}
 	}
 }
@@ -135,8 +135,8 @@ func (n *node) stop() {
 	}
 }
 
-// go_ runs f until the boot ends.
-func (n *node) go_(f func()) {
+// spawn runs f until the boot ends.
+func (n *node) spawn(f func()) {
 	n.wg.Add(1)
 	go func() {
 		defer n.wg.Done()
@@ -152,7 +152,12 @@ func (n *node) rarely(d time.Duration) time.Duration {
 	return max(n.w.Real(d), 25*time.Millisecond)
 }
 
-// rest lets that time pass.
+// slowly is the same for what costs more.
+func (n *node) slowly(d time.Duration) time.Duration {
+	return max(n.w.Real(d), 250*time.Millisecond)
+}
+
+// rest lets as much time pass as rarely says.
 func (n *node) rest(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(n.rarely(d))
 	defer t.Stop()

@@ -24,22 +24,23 @@ type nodeStatus struct {
 	podCIDRs             []netip.Prefix
 }
 
-// watch keeps the node's status up to date, asking the Kubernetes API with the kubelet's rights as Talos'
-// NodeStatusController does: often until the node is ready, seldom then.
+// watch keeps up to date what others say of the node and of the cluster. The Kubernetes API is asked with the
+// kubelet's rights as Talos' NodeStatusController does: often until the node is ready, seldom then.
 func (k *kubernetes) watch(ctx context.Context) {
 	n := k.node
-	if n.env.Kubernetes == nil {
-		return
-	}
 	var client *http.Client
 	defer func() {
 		if client != nil {
 			client.CloseIdleConnections()
 		}
 	}()
-	asked := time.Time{}
+	asked, told, changes := time.Time{}, time.Time{}, 0
 	for n.rest(ctx, k.pace()) {
-		if client == nil {
+		if now := n.env.Clusters.changesOf(n); now != changes && time.Since(told) >= n.slowly(discoveryPace) {
+			changes, told = now, time.Now()
+			n.publish()
+		}
+		if client == nil && n.env.Kubernetes != nil {
 			client = k.client()
 		}
 		if client != nil && time.Since(asked) >= k.patience() {
@@ -73,7 +74,7 @@ func (k *kubernetes) patience() time.Duration {
 	if !k.ready() {
 		return 0
 	}
-	return max(k.node.w.Real(20*time.Second), 250*time.Millisecond)
+	return k.node.slowly(20 * time.Second)
 }
 
 func (k *kubernetes) look(ctx context.Context, client *http.Client) {

@@ -146,7 +146,7 @@ func (q *sequencer) phase(ctx context.Context, p phase) error {
 	}()
 	failures := make(chan error, len(p.tasks))
 	for i, t := range p.tasks {
-		n.go_(func() {
+		n.spawn(func() {
 			err := q.task(ctx, t)
 			if err != nil {
 				err = fmt.Errorf("task %d/%d: failed, %w", i+1, len(p.tasks), err)

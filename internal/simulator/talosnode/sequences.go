@@ -37,7 +37,7 @@ func (n *node) initialize() []phase {
 	for _, d := range n.earlyServices() {
 		early.tasks = append(early.tasks, task{startTask(d.id), func(ctx context.Context) error { return n.startService(ctx, d) }})
 	}
-	n.go_(n.network)
+	n.spawn(n.network)
 	return []phase{
 		one("systemRequirements", "enforceKSPPRequirements", n.step),
 		early,

@@ -75,7 +75,7 @@ func (v *server) Events(in *machine.EventsRequest, out grpc.ServerStreamingServe
 // start runs a sequence of its own actor, after the call was answered.
 func (v *server) start(run func(context.Context)) string {
 	id := uuid.NewString()
-	v.node.go_(func() { run(context.WithValue(v.node.ctx, actorKey{}, id)) })
+	v.node.spawn(func() { run(context.WithValue(v.node.ctx, actorKey{}, id)) })
 	return id
 }
 

@@ -150,7 +150,7 @@ func (v *services) start(d definition) {
 	s.cancel, s.done = cancel, done
 	v.mu.Unlock()
 	v.say(s, "Starting", "Starting service")
-	v.node.go_(func() {
+	v.node.spawn(func() {
 		defer close(done)
 		v.life(ctx, s)
 	})
@@ -196,7 +196,7 @@ func (v *services) run(ctx context.Context, s *service) {
 	}
 	v.say(s, "Running", message)
 	if s.work != nil {
-		v.node.go_(func() { s.work(ctx) })
+		v.node.spawn(func() { s.work(ctx) })
 	}
 	if !v.node.sleep(ctx, s.settles) {
 		return

@@ -32,6 +32,9 @@ func newCondition(n *node) *condition { return &condition{node: n} }
 
 // sequence takes note of a sequence's start or end.
 func (s *condition) sequence(name string, a machine.SequenceEvent_Action, fatal bool) {
+	if name == "initialize" && a == machine.SequenceEvent_START {
+		s.look() // its first word, UNKNOWN
+	}
 	s.mu.Lock()
 	switch a {
 	case machine.SequenceEvent_START:

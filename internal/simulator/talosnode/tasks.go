@@ -60,7 +60,7 @@ func (n *node) mountEphemeral(ctx context.Context) error {
 // startAllServices ends when every service is up. An etcd that was asked to bootstrap counts as up, as in Talos.
 func (n *node) startAllServices(ctx context.Context) error {
 	n.env.Clusters.join(n)
-	n.go_(func() { n.kube.watch(n.ctx) })
+	n.spawn(func() { n.kube.watch(n.ctx) })
 	late := n.lateServices()
 	for _, d := range late {
 		n.services.start(d)

@@ -26,13 +26,15 @@ const (
 	quorumPods    = 14 * time.Second // from a lost quorum to static pods that are not ready
 	quorumFailing = 34 * time.Second // to an etcd that is not healthy
 
-	publishTime  = 50 * time.Millisecond // between two looks at the COSI resources
-	apiStartTime = 300 * time.Millisecond
-	apiGraceTime = 10 * time.Second
-	fatalTime    = 10 * time.Second // from a fatal error to the reboot
-	leaveTime    = 7 * time.Second
-	drainTime    = 2 * time.Second
-	podsStopTime = 2 * time.Second
-	upgradeTime  = 12 * time.Second
-	wipeTime     = 3 * time.Second
+	publishTime   = 50 * time.Millisecond // between two looks at the COSI resources
+	discoveryPace = 5 * time.Second       // until a node notices that others came or went
+	discoveryTime = 30 * time.Minute      // discovery forgets a node that is gone
+	apiStartTime  = 300 * time.Millisecond
+	apiGraceTime  = 10 * time.Second
+	fatalTime     = 10 * time.Second // from a fatal error to the reboot
+	leaveTime     = 7 * time.Second
+	drainTime     = 2 * time.Second
+	podsStopTime  = 2 * time.Second
+	upgradeTime   = 12 * time.Second
+	wipeTime      = 3 * time.Second
 )

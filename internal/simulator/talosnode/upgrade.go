@@ -134,7 +134,7 @@ func (v *server) Rollback(context.Context, *machine.RollbackRequest) (*machine.R
 	if err := n.install(before); err != nil {
 		return nil, err
 	}
-	n.go_(func() { n.sequencer.reboot(n.ctx, machine.RebootRequest_POWERCYCLE, true) })
+	n.spawn(func() { n.sequencer.reboot(n.ctx, machine.RebootRequest_POWERCYCLE, true) })
 	return &machine.RollbackResponse{Messages: []*machine.Rollback{{}}}, nil
 }
 

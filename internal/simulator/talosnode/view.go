@@ -105,25 +105,23 @@ func (n *node) configuredView(v *resources.View) {
 		v.ClusterID = id.ClusterID()
 	}
 	v.Nodename = n.kube.nodeName()
-	v.Members = n.memberView()
+	for _, m := range n.env.Clusters.members(n) {
+		v.Members = append(v.Members, m.Member)
+	}
 	if _, m := n.etcd.serving(); m != nil {
 		v.EtcdMember = m.id
 	}
 	v.Node, v.StaticPods = n.kube.view()
 }
 
-// memberView are the nodes that discovery knows.
-func (n *node) memberView() []resources.Member {
-	var list []resources.Member
-	for _, other := range n.env.Clusters.nodes(n) {
-		m := resources.Member{NodeID: other.nodeID(), Hostname: other.hostname(), Nodename: other.kube.nodeName(), Type: other.machineType(),
-			OperatingSystem: "Talos (" + other.info.Version + ")", Addresses: other.addresses()}
-		if m.Type.IsControlPlane() {
-			m.Port = 6443
-		}
-		list = append(list, m)
+// member is the node as other nodes know it.
+func (n *node) member() resources.Member {
+	m := resources.Member{NodeID: n.nodeID(), Hostname: n.hostname(), Nodename: n.kube.nodeName(), Type: n.machineType(),
+		OperatingSystem: "Talos (" + n.info.Version + ")", Addresses: n.addresses()}
+	if m.Type.IsControlPlane() {
+		m.Port = 6443
 	}
-	return list
+	return m
 }
 
 func (n *node) networkView(online bool) resources.Network {
