@@ -2,7 +2,6 @@ package factory
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,9 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/siderolabs/talos/pkg/machinery/imager/imageropts"
-	"github.com/ulikunitz/xz"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -218,64 +215,4 @@ func contentType(path string) string {
 		return "application/efi"
 	}
 	return "application/octet-stream"
-}
-
-// pack compresses an image.
-func pack(img *world.Image, format string) ([]byte, error) {
-	var b bytes.Buffer
-	switch format {
-	case ".zst":
-		z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
-		if err != nil {
-			return nil, err
-		}
-		err = copyClose(z, img)
-		return b.Bytes(), err
-	case ".gz":
-		z := gzip.NewWriter(&b)
-		err := copyClose(z, img)
-		return b.Bytes(), err
-	}
-	return packXZ(img)
-}
-
-func copyClose(z io.WriteCloser, img *world.Image) error {
-	if _, err := io.Copy(z, img.Reader()); err != nil {
-		return err
-	}
-	return z.Close()
-}
-
-// packXZ writes one xz stream for each MiB, which is a valid .xz file (The .xz File Format, section 2), because
-// then the many MiB of zeroes are compressed once. The encoder is slow.
-func packXZ(img *world.Image) ([]byte, error) {
-	const piece = 1 << 20
-	var b bytes.Buffer
-	var blank []byte
-	buf, zeroes := make([]byte, piece), make([]byte, piece)
-	for off := int64(0); off < img.Size(); off += piece {
-		if _, err := img.ReadAt(buf, off); err != nil && err != io.EOF {
-			return nil, err
-		}
-		empty := bytes.Equal(buf, zeroes)
-		if empty && blank != nil {
-			b.Write(blank)
-			continue
-		}
-		start := b.Len()
-		z, err := xz.NewWriter(&b)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := z.Write(buf); err != nil {
-			return nil, err
-		}
-		if err := z.Close(); err != nil {
-			return nil, err
-		}
-		if empty {
-			blank = bytes.Clone(b.Bytes()[start:])
-		}
-	}
-	return b.Bytes(), nil
 }

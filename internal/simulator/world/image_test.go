@@ -36,8 +36,18 @@ func write(t *testing.T, d *Disk, s ImageSpec, n int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{io.NewOffsetWriter(d, 0)}, io.LimitReader(img.Reader(), n), make([]byte, 1<<20)); err != nil {
-		t.Fatal(err)
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < n; off += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), n-off)]
+		if _, err := img.ReadAt(p, off); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		if zero(p) {
+			continue // the disk is blank there
+		}
+		if _, err := d.WriteAt(p, off); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
