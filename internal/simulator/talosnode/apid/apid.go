@@ -41,8 +41,8 @@ type Options struct {
 	// Forwards says that calls go on to other nodes; a worker (false) only answers for itself.
 	Forwards bool
 
-	// Local says whether a target of the metadata keys node and nodes means this node. Loopback addresses always
-	// do.
+	// Local says whether a target of the metadata keys node and nodes means this node. 127.0.0.1 and ::1
+	// always do.
 	Local func(target string) bool
 
 	// Dial opens a connection to another node's port 50000.
@@ -65,7 +65,8 @@ func (o Options) real(d time.Duration) time.Duration {
 }
 
 func (o Options) local(target string) bool {
-	if ip := net.ParseIP(target); ip != nil && ip.IsLoopback() {
+	// Not the whole of 127.0.0.0/8: in an exposed world the machines' own addresses are loopback addresses.
+	if target == "127.0.0.1" || target == "::1" {
 		return true
 	}
 	return o.Local != nil && o.Local(target)

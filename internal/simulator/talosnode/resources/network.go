@@ -119,7 +119,7 @@ func family(a netip.Addr) nethelpers.Family {
 
 func scope(a netip.Addr) nethelpers.Scope {
 	switch {
-	case a.IsLoopback(), a == hostDNS():
+	case a == netip.MustParseAddr("127.0.0.1"), a == netip.IPv6Loopback(), a == hostDNS():
 		return nethelpers.ScopeHost
 	case a.IsLinkLocalUnicast():
 		return nethelpers.ScopeLink
