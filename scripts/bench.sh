@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Prints figures: all benchmarks, or those of one name (start, sync, installs, …), with their goals beside them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+name=${1:-}
+case $name in
+'') pattern=. ;;
+*) pattern="(?i)^Benchmark${name}" ;;
+esac
+go test -run '^$' -bench "$pattern" -benchtime 1x -timeout 30m ./internal/demo ./internal/store ./internal/workflow ./internal/web 2>&1 |
+	grep -v -E '^(PASS|ok|\?|goos|goarch|pkg|cpu)' || true
