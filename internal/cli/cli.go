@@ -57,7 +57,7 @@ func (p *program) report(ctx context.Context, err error) int {
 	}
 	all := unjoin(err)
 	for _, one := range all {
-		fmt.Fprintf(p.err, "error: %s\n", one)
+		fmt.Fprintf(p.err, "error: %s\n", strings.TrimSpace(one.Error()))
 		if hint := hintOf(one); hint != "" {
 			fmt.Fprintf(p.err, "hint: %s\n", hint)
 		}
