@@ -229,7 +229,7 @@ func eventsTable(d eventsData) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = link(row.Href, upper(row.Text)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = link(row.Href, row.Text).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -17,7 +17,7 @@ type notice struct {
 }
 
 func noticeOf(err error) notice {
-	return notice{Tone: broken, Text: err.Error(), Hint: fleet.HintOf(err)}
+	return notice{Tone: broken, Text: upper(err.Error()), Hint: fleet.HintOf(err)}
 }
 
 type (

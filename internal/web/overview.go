@@ -194,6 +194,12 @@ func (s *site) active(ctx context.Context, d *overviewData) error {
 	return err
 }
 
+// clusterLine is a cluster in one line.
+func clusterLine(row clusterRow) string {
+	return "Control planes " + readyOf(row.ReadyPlanes, row.Planes) + ", workers " + readyOf(row.ReadyWorkers, row.Workers) +
+		", Talos " + row.Talos + ", Kubernetes " + row.Kubernetes
+}
+
 // about names an operation and what it is done to.
 func about(row operationRow) string {
 	switch {

@@ -149,6 +149,14 @@ func providerTitle(p fleet.Provider) string {
 	return string(p)
 }
 
+// accountTitle is Hetzner's name for where such an account is.
+func accountTitle(p fleet.Provider) string {
+	if p == fleet.HetznerRobot {
+		return "Robot"
+	}
+	return providerTitle(p)
+}
+
 func roleTitle(r fleet.Role) string {
 	switch r {
 	case fleet.ControlPlane:
@@ -185,6 +193,8 @@ func age(d time.Duration) string {
 func span(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	switch {
+	case d < time.Second:
+		return "< 1 s"
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < time.Hour:
@@ -222,9 +232,10 @@ func progress(op fleet.Operation) string {
 	return one(op.Done)
 }
 
+// upper begins a sentence; errors and steps are written in lower case.
 func upper(s string) string {
-	if s == "" {
-		return ""
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }
