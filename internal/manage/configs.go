@@ -77,7 +77,7 @@ func (m *Manager) usersOf(ctx context.Context, configID string) ([]fleet.Server,
 // checkPretend renders a config for a pretend control plane and worker of the newest Talos.
 func (m *Manager) checkPretend(c fleet.Config) error {
 	version := machineconfig.NewestTalos()
-	secrets, err := machineconfig.NewSecrets(version, m.Now())
+	secrets, err := m.pretend.get(version, m.Now())
 	if err != nil {
 		return err
 	}
