@@ -14,6 +14,9 @@ import (
 // piece is how much of an image becomes one member of a .gz or one stream of a .xz file.
 const piece = 64 << 10
 
+// window of zstd: what a decoder needs in memory, in each of many machines.
+const window = 256 << 10
+
 // image is what can be packed.
 type image interface {
 	io.ReaderAt
@@ -51,7 +54,7 @@ func pack(img image, format string) ([]byte, error) {
 		})
 	}
 	var b bytes.Buffer
-	z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(window))
 	if err != nil {
 		return nil, err
 	}

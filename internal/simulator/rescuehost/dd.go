@@ -180,43 +180,66 @@ func (j *copyJob) open() int {
 	return 0
 }
 
+// moveAtOnce is how much of a block is moved at once: a block may be large, and many machines copy at the same time.
+const moveAtOnce = 256 << 10
+
 // copy moves blocks until the end, the count, or an error.
 func (j *copyJob) copy() int {
-	buf := make([]byte, min(j.in, 64<<20))
+	buf := make([]byte, min(j.in, moveAtOnce))
 	left := int64(-1)
 	if j.count >= 0 {
 		left = scale(j.count, j.in, j.countBytes)
 	}
-	for blocks := int64(0); ; blocks++ {
-		want := buf
-		if left >= 0 && j.countBytes {
-			want = buf[:min(int64(len(buf)), left)]
+	for blocks := int64(0); j.countBytes || j.count < 0 || blocks < j.count; blocks++ {
+		want := j.in
+		if j.countBytes && left >= 0 {
+			want = min(want, left)
 		}
-		if j.count >= 0 && !j.countBytes && blocks >= j.count || len(want) == 0 {
+		if want == 0 {
 			break
+		}
+		n, err, status := j.block(buf, want)
+		if status != 0 {
+			return status
+		}
+		left -= n
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil && j.c.ctx().Err() == nil {
+			return j.c.fail(1, "error reading '%s': %s", nameOr(j.from, "standard input"), errText(errOf(err)))
 		}
 		if j.c.ctx().Err() != nil {
 			return 143
 		}
-		n, err := j.read(want)
-		if n > 0 {
-			left -= int64(n)
-			j.countIn(n)
-			if status := j.put(want[:n]); status != 0 {
-				return status
-			}
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF || n == 0 && err == nil {
-			break
-		}
-		if err != nil {
-			if j.c.ctx().Err() != nil {
-				return 143
-			}
-			return j.c.fail(1, "error reading '%s': %s", nameOr(j.from, "standard input"), errText(errOf(err)))
-		}
 	}
 	return j.finish()
+}
+
+// block moves one block: one read of a pipe, else as much as the block holds.
+func (j *copyJob) block(buf []byte, want int64) (moved int64, err error, status int) {
+	_, isFile := j.r.(*file)
+	for moved < want && err == nil {
+		p, n := buf[:min(int64(len(buf)), want-moved)], 0
+		if j.full || isFile {
+			n, err = io.ReadFull(j.r, p)
+		} else {
+			n, err = j.r.Read(p)
+		}
+		moved += int64(n)
+		if n > 0 {
+			if status = j.put(p[:n]); status != 0 {
+				break
+			}
+		}
+		if !j.full && !isFile {
+			break
+		}
+	}
+	if moved > 0 {
+		j.countIn(moved)
+	}
+	return moved, err, status
 }
 
 func nameOr(name, or string) string {
@@ -226,19 +249,22 @@ func nameOr(name, or string) string {
 	return name
 }
 
-func (j *copyJob) read(p []byte) (int, error) {
-	if j.full {
-		return io.ReadFull(j.r, p)
-	}
-	return j.r.Read(p)
-}
-
-func (j *copyJob) countIn(n int) {
-	if int64(n) == j.in {
+// countIn counts an input block, and the output block that it becomes when both have one size.
+func (j *copyJob) countIn(n int64) {
+	full := n == j.in
+	if full {
 		j.inFull++
+	} else {
+		j.inPart++
+	}
+	if j.in != j.out {
 		return
 	}
-	j.inPart++
+	if full {
+		j.wrote++
+	} else {
+		j.outPart++
+	}
 }
 
 // put writes a block, gathered to output blocks if their size is another.
@@ -272,10 +298,12 @@ func (j *copyJob) write(p []byte) int {
 		}
 	}
 	j.written += int64(len(p))
-	if int64(len(p)) == j.out {
-		j.wrote++
-	} else {
-		j.outPart++
+	if j.in != j.out {
+		if int64(len(p)) == j.out {
+			j.wrote++
+		} else {
+			j.outPart++
+		}
 	}
 	if j.progress && j.written-j.said >= 8<<20 {
 		j.said = j.written

@@ -225,6 +225,15 @@ func isSubstitution(name string) bool {
 	return strings.HasPrefix(name, strings.TrimSuffix(os.TempDir(), "/")+"/sh-interp-")
 }
 
+// limit is how long something may take on the wall. Work takes its real time however fast the world's clock runs, so
+// a limit of a minute and more, which is meant never to be reached, is not shortened below 20 s.
+func (h *Host) limit(d time.Duration) time.Duration {
+	if d >= time.Minute {
+		return max(h.w.Real(d), 20*time.Second)
+	}
+	return max(h.w.Real(d), time.Millisecond)
+}
+
 // pause sleeps in time of the world; false if the process ended first.
 func (h *Host) pause(ctx context.Context, d time.Duration) bool {
 	return h.w.Sleep(ctx, d)

@@ -165,7 +165,7 @@ func (t *transfer) once(u string) failure {
 	ctx, cancel := context.WithCancel(t.c.ctx())
 	defer cancel()
 	if t.limit > 0 {
-		timer := time.AfterFunc(t.c.h.w.Real(t.limit), cancel)
+		timer := time.AfterFunc(t.c.h.limit(t.limit), cancel)
 		defer timer.Stop()
 	}
 	res, f := t.ask(ctx, u)
@@ -261,7 +261,11 @@ func (t *transfer) client() *http.Client {
 	h := t.c.h
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: t.insecure, RootCAs: h.opt.RootCAs},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, h.w.Real(t.connect))
+			wait := max(h.w.Real(t.connect), 250*time.Millisecond)
+			if !isAddress(addr) {
+				wait = max(wait, 20*time.Second) // a service of the world is there; only this machine may be busy
+			}
+			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
 			return h.dial(ctx, network, addr)
 		}}

@@ -220,7 +220,7 @@ func toolTimeout(c *call) int {
 	child, run := c.spawn(rest[1:])
 	ended := make(chan int, 1)
 	go func() { ended <- run() }()
-	timer := time.NewTimer(max(c.h.w.Real(limit), time.Millisecond))
+	timer := time.NewTimer(c.h.limit(limit))
 	defer timer.Stop()
 	if limit == 0 {
 		timer.Stop()
