@@ -55,10 +55,16 @@ func operationKey(op fleet.Operation) string {
 }
 
 // operationActionsData is what a person can do to an operation now.
-type operationActionsData struct{ Cancel, Retry bool }
+type operationActionsData struct {
+	Cancel, Retry bool
+	Cancelling    bool // it was cancelled and tidies up
+}
 
 func actionsOf(op fleet.Operation) operationActionsData {
-	return operationActionsData{Cancel: !op.State.Final(), Retry: op.State == fleet.Failed || op.State == fleet.Cancelled}
+	cancelling := !op.State.Final() && standing(op).State == fleet.Cancelled
+	return operationActionsData{
+		Cancel: !op.State.Final() && !cancelling, Cancelling: cancelling, Retry: op.State == fleet.Failed || op.State == fleet.Cancelled,
+	}
 }
 
 // standing is the step an operation stands at.
