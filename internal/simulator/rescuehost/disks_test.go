@@ -148,7 +148,7 @@ mdadm --zero-superblock /dev/sda /dev/nvme0n1
 func TestDdCountsAndFailsLikeGNU(t *testing.T) {
 	c := newRig(t, Options{}, nil).dial()
 	for _, x := range []struct{ why, script, out string }{
-		{"short reads of a pipe are short blocks", "{ printf aa; sleep 1; printf bb; } | dd bs=4 count=1 2>/dev/null; echo", "aa\n"},
+		{"short reads of a pipe are short blocks", "{ printf aa; while [ ! -e /tmp/go ]; do :; done; printf bb; } | { dd bs=4 count=1 2>/dev/null; touch /tmp/go; }; echo", "aa\n"},
 		{"fullblock waits", "{ printf aa; sleep 1; printf bb; } | dd bs=4 count=1 iflag=fullblock 2>/dev/null; echo", "aabb\n"},
 		{"skip, seek, notrunc", "cd /tmp; printf 0123456789 >f; printf AB | dd of=f bs=1 seek=3 conv=notrunc status=none; dd if=f bs=1 skip=2 count=4 status=none; echo; cat f", "2AB5\n012AB56789"},
 		{"bytes instead of blocks", "printf 0123456789 | dd bs=4 skip=1 count=5 iflag=skip_bytes,count_bytes,fullblock status=none", "12345"},
