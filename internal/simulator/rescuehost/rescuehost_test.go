@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +182,6 @@ func TestScriptsBehaveAsInBash(t *testing.T) {
 		{"output to a saved descriptor", "exec 3>&1; x=$(echo shown >&3; echo kept); echo $x", "shown\nkept\n"},
 		{"files, appending, redirecting both", "cd /tmp; { echo a; echo b >&2; } >f 2>&1; echo c >>f; wc -l <f; rm f; [ -e f ] || echo gone", "3\ngone\n"},
 		{"command -v knows the tools and no others", "command -v zstd; command -v python3 || echo none; command -v cd", "/usr/bin/zstd\nnone\ncd\n"},
-		{"nothing of the real machine is there", "ls /; cat /etc/hostname; [ -d /work ] || [ -d /root/go ] || echo clean", "bin\ndev\netc\nhome\nlib\nmedia\nmnt\nopt\nproc\nroot\nrun\nsbin\nsys\ntmp\nusr\nvar\nrescue\nclean\n"},
 		{"sed, grep, cut, tr", `printf 'token=abc\nphase=x\n' >/tmp/s; sed -n 's/^phase=//p' /tmp/s; grep -qx 'token=abc' /tmp/s && echo yes; printf 'a b c' | cut -d ' ' -f 2; printf '1\r2\r' | tr '\r' '\n' | tail -n 1`, "x\nyes\nb\n2\n"},
 		{"sed -i with an escaped replacement", `echo 'linux /A/vmlinuz talos.platform=metal x' >/tmp/g; e=$(printf '%s' 'talos.config=http://h/c?uuid=${uuid}&m=1' | sed 's/[&|\\]/\\&/g'); sed -i "s|talos.platform=metal|talos.platform=metal $e|" /tmp/g; cat /tmp/g`,
 			"linux /A/vmlinuz talos.platform=metal talos.config=http://h/c?uuid=${uuid}&m=1 x\n"},
@@ -196,6 +197,27 @@ func TestScriptsBehaveAsInBash(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, x.out)
 			}
 		})
+	}
+}
+
+func TestNothingOfTheRealMachineIsVisible(t *testing.T) {
+	real := filepath.Join(t.TempDir(), "real.sh")
+	if err := os.WriteFile(real, []byte("echo leaked\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := newRig(t, Options{}, nil).dial()
+	for _, command := range []string{"[ -e F ] && echo leaked", "cat F", "echo x <F", ". F", "F", "bash F", "command -v F", "cd $(dirname F) && echo leaked",
+		"echo $(<F)", "ls $(dirname F)/*.sh", "PATH=$(dirname F) real.sh", "PATH=$(dirname F) type real.sh", "echo leaked >F"} {
+		if out, _, _ := run(t, c, strings.ReplaceAll(command, "F", real), nil); strings.Contains(out, "leaked") || strings.Contains(out, "real.sh\n") && !strings.Contains(out, "*") {
+			t.Errorf("%q says %q", command, out)
+		}
+	}
+	if data, err := os.ReadFile(real); err != nil || string(data) != "echo leaked\n" {
+		t.Errorf("the real file now holds %q, %v", data, err)
+	}
+	if out := script(t, c, "ls /; env | cut -d = -f 1 | sort | tr '\\n' ' '"); out != "bin\ndev\netc\nhome\nlib\nmedia\nmnt\nopt\nproc\nroot\nrun\nsbin\nsys\ntmp\nusr\nvar\n"+
+		"HOME LANG LOGNAME PATH PWD SHELL SSH_CLIENT SSH_CONNECTION USER " {
+		t.Errorf("the system shows %q", out)
 	}
 }
 

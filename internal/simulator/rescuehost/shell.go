@@ -83,7 +83,8 @@ func (s *shellRun) status(err error) int {
 }
 
 func (h *Host) runner(s *shellRun) (*interp.Runner, error) {
-	env := environ{exported: s.env, own: map[string]string{"__pid": fmt.Sprint(s.proc.pid), "__ppid": fmt.Sprint(s.proc.ppid)}}
+	env := environ{exported: s.env, own: map[string]string{"__pid": fmt.Sprint(s.proc.pid), "__ppid": fmt.Sprint(s.proc.ppid),
+		"HOSTNAME": h.name, "UID": "0", "EUID": "0", "GID": "0"}}
 	r, err := interp.New(
 		interp.Env(env), interp.Dir("/"), interp.StdIO(s.stdin, s.stdout, s.stderr), interp.Params(s.params...),
 		interp.CallHandler(h.onCall),
@@ -134,7 +135,7 @@ func (e environ) Each(f func(name string, v expand.Variable) bool) {
 func exportedOf(env expand.Environ) []string {
 	var all []string
 	env.Each(func(name string, v expand.Variable) bool {
-		if v.Exported && v.Kind == expand.String && !strings.HasPrefix(name, "__") {
+		if v.Exported && v.Kind == expand.String && name != "PWD" && !strings.HasPrefix(name, "__") {
 			all = append(all, name+"="+v.Str)
 		}
 		return true
@@ -158,7 +159,7 @@ func (h *Host) current(ctx context.Context) (*shellRun, *proc, interp.HandlerCon
 // onExec runs a command that is no builtin and no function.
 func (h *Host) onExec(ctx context.Context, args []string) error {
 	s, p, hc := h.current(ctx)
-	c := &call{h: h, name: args[0], args: args[1:], env: exportedOf(hc.Env), dir: hc.Dir, out: hc.Stdout, err: hc.Stderr, in: strings.NewReader(""), session: s.session, shell: p}
+	c := &call{h: h, name: args[0], args: args[1:], env: append(exportedOf(hc.Env), "PWD="+hc.Dir), dir: hc.Dir, out: hc.Stdout, err: hc.Stderr, in: strings.NewReader(""), session: s.session, shell: p}
 	if hc.Stdin != nil {
 		c.in = hc.Stdin
 	}
