@@ -38,8 +38,6 @@ type Options struct {
 	Log     *slog.Logger
 	// Dial opens every connection to machines and foreign APIs; nil is the system's network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Pace divides every wait; 0 is 1.
-	Pace float64
 	// Engine overrides the engine's defaults.
 	Engine workflow.Options
 }
@@ -63,9 +61,6 @@ type App struct {
 func New(ctx context.Context, s Settings, o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Pace <= 0 {
-		o.Pace = 1
 	}
 	a := &App{Settings: s, log: o.Log}
 	if err := a.open(ctx); err != nil {
@@ -104,7 +99,7 @@ func sealBox(s Settings) (*seal.Box, error) {
 // build makes the parts, bottom up.
 func (a *App) build(ctx context.Context, o Options) (err error) {
 	client := &http.Client{Timeout: 60 * time.Second, Transport: transport(o.Dial)}
-	d := &drivers{store: a.Store, settings: a.Settings, http: client, pace: o.Pace, logins: &robot.Logins{}, made: map[string]made{}}
+	d := &drivers{store: a.Store, settings: a.Settings, http: client, pace: a.Settings.Pace, logins: &robot.Logins{}, made: map[string]made{}}
 	factory, err := imagefactory.New(a.Settings.FactoryURL, client)
 	if err != nil {
 		return err
@@ -115,7 +110,7 @@ func (a *App) build(ctx context.Context, o Options) (err error) {
 	a.Manager = &manage.Manager{Store: a.Store, Drivers: d, Factory: factory, Log: o.Log, Now: time.Now}
 	a.Operations = operation.New(operation.Env{
 		Store: a.Store, Drivers: d, Factory: factory, Key: a.Key, Dial: o.Dial,
-		URL: a.Settings.URL, Images: a.Settings.Images, Pace: o.Pace, Log: o.Log,
+		URL: a.Settings.URL, Images: a.Settings.Images, SSHPort: a.Settings.SSHPort, Pace: a.Settings.Pace, Log: o.Log,
 	})
 	if a.Engine, err = a.engine(o); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,8 @@ var List = []Setting{
 	{"factory-url", "FACTORY_URL", "https://factory.talos.dev", "base address of the Talos image factory", false},
 	{"sync-every", "SYNC_EVERY", "10m", "how often accounts are listed", false},
 	{"look-every", "LOOK_EVERY", "30s", "how often nodes are looked at", false},
+	{"rescue-ssh-port", "RESCUE_SSH_PORT", "22", "port of SSH in the rescue system; another than 22 only on a simulator that may not open it", false},
+	{"pace", "PACE", "1", "divides every wait; more than 1 only on a simulator whose clock runs that fast", false},
 	{"log-format", "LOG_FORMAT", "text", "text or json", false},
 	{"log-level", "LOG_LEVEL", "info", "debug, info, warn or error", false},
 }
@@ -73,6 +76,8 @@ type Settings struct {
 	FactoryURL  string
 	SyncEvery   time.Duration
 	LookEvery   time.Duration
+	SSHPort     int     // of rescue systems
+	Pace        float64 // divides every wait
 	LogFormat   string
 	LogLevel    string
 }
@@ -151,6 +156,7 @@ func check(values map[string]string) (Settings, error) {
 		Images:   map[fleet.Architecture]string{fleet.AMD64: c.url("talos-amd64-image-url"), fleet.ARM64: c.url("talos-arm64-image-url")},
 		RobotURL: c.url("robot-url"), CloudURL: c.url("cloud-url"), FactoryURL: c.url("factory-url"),
 		SyncEvery: c.duration("sync-every", time.Minute), LookEvery: c.duration("look-every", time.Second),
+		SSHPort: int(c.number("rescue-ssh-port", 1, 65535)), Pace: c.number("pace", 1, 1000),
 		LogFormat: c.oneOf("log-format", "text", "json"), LogLevel: c.oneOf("log-level", "debug", "info", "warn", "error"),
 	}
 	s.SSHKey, s.SSHKeyPEM = c.key("ssh-private-key")
@@ -234,6 +240,14 @@ func (c *checker) duration(name string, least time.Duration) time.Duration {
 		c.fail(name, "%q is no duration of at least %s", c.values[name], least)
 	}
 	return d
+}
+
+func (c *checker) number(name string, least, most float64) float64 {
+	n, err := strconv.ParseFloat(c.values[name], 64)
+	if err != nil || n < least || n > most {
+		c.fail(name, "%q is no number from %g to %g", c.values[name], least, most)
+	}
+	return n
 }
 
 func (c *checker) oneOf(name string, words ...string) string {

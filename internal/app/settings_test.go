@@ -55,6 +55,8 @@ func TestAnUnusableSettingIsNamed(t *testing.T) {
 		{"a key without certificate", "tls-key", "key.pem"},
 		{"no duration", "sync-every", "often"},
 		{"more often than Robot allows", "sync-every", "1s"},
+		{"no port", "rescue-ssh-port", "ssh"},
+		{"a pace that stands still", "pace", "0"},
 		{"no network", "trusted-proxies", "10.0.0.0/99"},
 		{"no format", "log-format", "xml"},
 	} {

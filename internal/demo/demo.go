@@ -147,11 +147,11 @@ func raise(ctx context.Context, o Options) (*stage, error) {
 	settings, err := app.Read(map[string]string{
 		"data-dir": filepath.Join(o.Dir, "data"), "host": s.url, "listen": l.Addr().String(),
 		"robot-url": s.sim.RobotURL(), "cloud-url": s.sim.CloudURL(), "factory-url": s.sim.FactoryURL(),
-		"sync-every": "5m", "look-every": "2s",
+		"sync-every": "5m", "look-every": "2s", "pace": fmt.Sprint(o.Speed),
 	}, func(string) string { return "" }, "")
 	if err == nil {
 		s.app, err = app.New(ctx, settings, app.Options{
-			Version: o.Version, Log: o.Log, Dial: s.sim.Dial, Pace: o.Speed,
+			Version: o.Version, Log: o.Log, Dial: s.sim.Dial,
 			Engine: workflow.Options{Poll: 100 * time.Millisecond, Backoff: 200 * time.Millisecond},
 		})
 	}

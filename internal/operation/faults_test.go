@@ -24,26 +24,56 @@ func TestAnInstallThatCannotSucceedSaysWhereWhyAndWhatNext(t *testing.T) {
 		hint    string
 		intact  bool // the disk is as it was
 	}{
-		{why: "the rescue system never comes", step: "reach the rescue system", text: "waited", hint: "network must be first", intact: true,
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.RescueNeverComes = true }) }},
-		{why: "another host key than the published ones", step: "reach the rescue system", text: "host key", hint: "another machine answers", intact: true,
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.WrongHostKey = true }) }},
-		{why: "a UUID that is no identity", step: "choose the disk", text: "ends in zeroes", hint: "mail to send", intact: true,
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.UUID = "4c4c4544-0042-3510-8050-000000000000" }},
-		{why: "the chosen disk is gone", step: "choose the disk", text: "has no disk eui.002538b3", hint: "its disks are", intact: true,
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Disks[0].WWN = "eui.0000000000000001" }},
-		{why: "the factory does not have the image", step: "check the records", text: "image", intact: true,
-			set: func(_ *testing.T, l *lab, _ *world.Machine) { l.sim.Factory.Fault(func(f *factory.Faults) { f.ImageMissing = 100 }) }},
-		{why: "the image is not what its checksum says", options: operation.InstallOptions{ImageSHA256: strings.Repeat("0", 64)},
-			step: "write the image", text: "nothing was written", hint: "checksum", intact: true},
-		{why: "the disk fails half way", step: "write the image", text: "nput/output error", hint: "exchange it",
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.DiskFails = true }) }},
-		{why: "Talos comes up in another version", step: "check the node", text: "runs Talos v1.14.0, installed was v1.14.1", hint: "older Talos wins",
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.14.0" }) }},
-		{why: "Talos comes up in a version that cannot read the config", step: "check the node", text: "waited", hint: "cannot use it",
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.13.0" }) }},
-		{why: "the image does not boot", step: "hand over the config", text: "waited", hint: "Look at its screen",
-			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.TalosNeverComes = true }) }},
+		{
+			why: "the rescue system never comes", step: "reach the rescue system", text: "waited", hint: "network must be first", intact: true,
+			set: func(_ *testing.T, _ *lab, m *world.Machine) {
+				m.Fault(func(f *world.Faults) { f.RescueNeverComes = true })
+			},
+		},
+		{
+			why: "another host key than the published ones", step: "reach the rescue system", text: "host key", hint: "another machine answers", intact: true,
+			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.WrongHostKey = true }) },
+		},
+		{
+			why: "a UUID that is no identity", step: "choose the disk", text: "ends in zeroes", hint: "mail to send", intact: true,
+			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.UUID = "4c4c4544-0042-3510-8050-000000000000" },
+		},
+		{
+			why: "the chosen disk is gone", step: "choose the disk", text: "has no disk eui.002538b3", hint: "its disks are", intact: true,
+			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Disks[0].WWN = "eui.0000000000000001" },
+		},
+		{
+			why: "the factory does not have the image", step: "check the records", text: "image", intact: true,
+			set: func(_ *testing.T, l *lab, _ *world.Machine) {
+				l.sim.Factory.Fault(func(f *factory.Faults) { f.ImageMissing = 100 })
+			},
+		},
+		{
+			why: "the image is not what its checksum says", options: operation.InstallOptions{ImageSHA256: strings.Repeat("0", 64)},
+			step: "write the image", text: "nothing was written", hint: "checksum", intact: true,
+		},
+		{
+			why: "the disk fails half way", step: "write the image", text: "nput/output error", hint: "exchange it",
+			set: func(_ *testing.T, _ *lab, m *world.Machine) { m.Fault(func(f *world.Faults) { f.DiskFails = true }) },
+		},
+		{
+			why: "Talos comes up in another version", step: "check the node", text: "runs Talos v1.14.0, installed was v1.14.1", hint: "older Talos wins",
+			set: func(_ *testing.T, _ *lab, m *world.Machine) {
+				m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.14.0" })
+			},
+		},
+		{
+			why: "Talos comes up in a version that cannot read the config", step: "check the node", text: "waited", hint: "cannot use it",
+			set: func(_ *testing.T, _ *lab, m *world.Machine) {
+				m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.13.0" })
+			},
+		},
+		{
+			why: "the image does not boot", step: "hand over the config", text: "waited", hint: "Look at its screen",
+			set: func(_ *testing.T, _ *lab, m *world.Machine) {
+				m.Fault(func(f *world.Faults) { f.TalosNeverComes = true })
+			},
+		},
 	} {
 		t.Run(tc.why, func(t *testing.T) {
 			t.Parallel()

@@ -184,7 +184,7 @@ func (o *Operations) rescueNotYet(ctx context.Context, run *workflow.Run, s flee
 
 // open connects to a server's rescue system.
 func (o *Operations) open(ctx context.Context, s fleet.Server, pins []string) (*rescue.Session, error) {
-	return rescue.Open(ctx, rescue.Options{Server: s.Name, Address: s.Address(), Key: o.Key, Pins: pins, Dial: o.Dial})
+	return rescue.Open(ctx, rescue.Options{Server: s.Name, Address: s.Address(), Port: o.SSHPort, Key: o.Key, Pins: pins, Dial: o.Dial})
 }
 
 // session connects to the rescue system this operation booted, and to no other.
