@@ -1,11 +1,14 @@
 package operation_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/simulator/factory"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -44,5 +47,25 @@ func TestFiveRentedServersBecomeAHealthyCluster(t *testing.T) {
 		if !n.Ready {
 			t.Errorf("node %s is not Ready", n.Name)
 		}
+	}
+}
+
+// The reference's way: an image without any kernel argument of ours, and its grub.cfg edited in the rescue system.
+func TestAPlainImageFetchesItsConfigByItsGrubLine(t *testing.T) {
+	l := newLab(t)
+	l.cluster(t, []string{"control-plane-1"}, nil)
+	l.plainImages(l.sim.FactoryURL() + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.xz")
+	l.engine(t, workflow.Options{})
+	op, err := l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op = l.finish(t, op.ID, 60*time.Second); op.State != fleet.Succeeded {
+		l.dump(t, op)
+		t.Fatalf("install is %s", op.State)
+	}
+	boot, err := world.ReadBoot(l.machine(t, "control-plane-1").Disks[0])
+	if err != nil || !strings.Contains(boot.Cmdline, "talos.config="+l.config.URL+"/config?uuid=${uuid}&code=") {
+		t.Errorf("the kernel line is %q, %v", boot.Cmdline, err)
 	}
 }

@@ -86,6 +86,14 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+// plainImages makes the operations write an image of the settings instead of the factory's.
+func (l *lab) plainImages(url string) {
+	env := l.ops.Env
+	env.Images = map[fleet.Architecture]string{fleet.AMD64: url}
+	l.ops = operation.New(env)
+	l.reconcile.Operations = l.ops
+}
+
 // Driver implements manage.Drivers.
 func (l *lab) Driver(ctx context.Context, accountID string) (provider.Driver, error) {
 	a, err := l.store.Account(ctx, accountID)

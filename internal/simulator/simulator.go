@@ -121,9 +121,10 @@ func (s *Simulator) RobotURL() string   { return "http://robot.sim" }
 func (s *Simulator) CloudURL() string   { return "http://cloud.sim/v1" }
 func (s *Simulator) FactoryURL() string { return "http://factory.sim" }
 
-// ExposedRobot and ExposedCloud are the base addresses for any client on this host; "" unless the world is exposed.
-func (s *Simulator) ExposedRobot() string { return s.exposed(robotHost, "") }
-func (s *Simulator) ExposedCloud() string { return s.exposed(cloudHost, "/v1") }
+// ExposedRobot, ExposedCloud and ExposedFactory are the base addresses for any client on this host; "" unless the world is exposed.
+func (s *Simulator) ExposedRobot() string   { return s.exposed(robotHost, "") }
+func (s *Simulator) ExposedCloud() string   { return s.exposed(cloudHost, "/v1") }
+func (s *Simulator) ExposedFactory() string { return s.exposed(factoryHost, "") }
 
 func (s *Simulator) exposed(host, path string) string {
 	if addr := s.World.Net.RealAddr(host); addr != "" {

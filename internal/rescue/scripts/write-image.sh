@@ -23,7 +23,8 @@ finish() {
 }
 trap finish EXIT
 
-fetch() { curl -fsSL --retry 3 --max-time 3600 "$url"; }
+# No --retry: curl would begin the stream anew in the middle of the pipe. Who started us tries the whole again.
+fetch() { curl -fsSL --connect-timeout 30 --max-time 3600 "$url"; }
 
 phase checking
 [ -b "$disk" ] || { echo "there is no disk $disk" >&2; exit 66; }
