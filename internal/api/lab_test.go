@@ -63,11 +63,11 @@ func open(t *testing.T) *lab {
 	robot := l.serve(hetzner.NewRobot(w, hetzner.RobotOptions{Logins: []hetzner.Login{{User: "#ws+lab", Password: "secret"}}}))
 	images := l.serve(factory.New(w, factory.Options{}))
 	settings, err := app.Read(map[string]string{"data-dir": t.TempDir(), "password": password, "host": "https://manager.example.com",
-		"cloud-url": cloud.URL + "/v1", "robot-url": robot.URL, "factory-url": images.URL}, func(string) string { return "" }, "")
+		"cloud-url": cloud.URL + "/v1", "robot-url": robot.URL, "factory-url": images.URL, "pace": "1000"}, func(string) string { return "" }, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.app, err = app.New(t.Context(), settings, app.Options{Version: "v1.2.3", Pace: 1000}); err != nil {
+	if l.app, err = app.New(t.Context(), settings, app.Options{Version: "v1.2.3"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.app.Close() })

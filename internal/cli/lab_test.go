@@ -75,7 +75,8 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Values["app"] = a
-	env.Vars = append(env.Vars, "HOME="+env.WorkDir, "XDG_CONFIG_HOME=", "TALOS_MANAGER_URL="+server.URL, "TALOS_MANAGER_TOKEN="+token,
+	// Built with the race detector, the program would sleep a second before each exit.
+	env.Vars = append(env.Vars, "GORACE=atexit_sleep_ms=0", "HOME="+env.WorkDir, "XDG_CONFIG_HOME=", "TALOS_MANAGER_URL="+server.URL, "TALOS_MANAGER_TOKEN="+token,
 		"MANAGER="+server.URL, "TOKEN="+token, "SECRETS=@secrets.yaml", "TZ=UTC")
 	return nil
 }
@@ -87,11 +88,11 @@ func manage(env *testscript.Env, sim *simulator.Simulator) (*app.App, error) {
 	}
 	env.Defer(func() { os.RemoveAll(dir) })
 	settings, err := app.Read(map[string]string{"data-dir": dir, "password": password, "host": "https://manager.example.com",
-		"cloud-url": sim.CloudURL(), "robot-url": sim.RobotURL(), "factory-url": sim.FactoryURL()}, func(string) string { return "" }, "")
+		"cloud-url": sim.CloudURL(), "robot-url": sim.RobotURL(), "factory-url": sim.FactoryURL(), "pace": "50"}, func(string) string { return "" }, "")
 	if err != nil {
 		return nil, err
 	}
-	a, err := app.New(context.Background(), settings, app.Options{Version: "v1.2.3", Dial: sim.Dial, Pace: 50,
+	a, err := app.New(context.Background(), settings, app.Options{Version: "v1.2.3", Dial: sim.Dial,
 		Engine: workflow.Options{Poll: 50 * time.Millisecond, Backoff: 50 * time.Millisecond}})
 	if err != nil {
 		return nil, err
