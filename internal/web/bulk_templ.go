@@ -198,7 +198,7 @@ func bulkPage(d bulkData, title string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if d.Path == "/install" {
+			if d.Path == "/install" && d.can() > 0 {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p class=\"hint\">An install stops before it writes to a disk that is not blank, and asks, naming the disk and what is on it. Nothing is overwritten unasked.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

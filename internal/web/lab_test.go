@@ -56,13 +56,13 @@ func newLab(t testing.TB) *lab {
 	t.Cleanup(sim.Close)
 	settings, err := app.Read(map[string]string{
 		"data-dir": t.TempDir(), "password": password, "host": "https://manager.example.com",
-		"robot-url": sim.RobotURL(), "cloud-url": sim.CloudURL(), "factory-url": sim.FactoryURL(),
+		"pace": "60", "robot-url": sim.RobotURL(), "cloud-url": sim.CloudURL(), "factory-url": sim.FactoryURL(),
 	}, func(string) string { return "" }, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	a, err := app.New(t.Context(), settings, app.Options{Version: "test", Log: log, Dial: sim.Dial, Pace: 60})
+	a, err := app.New(t.Context(), settings, app.Options{Version: "test", Log: log, Dial: sim.Dial})
 	if err != nil {
 		t.Fatal(err)
 	}

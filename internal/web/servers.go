@@ -268,3 +268,8 @@ func chosen(r *http.Request) []string {
 	}
 	return out
 }
+
+// breakable is an address that may break after a colon, without a space that a copy of it would hold.
+func breakable(address string) templ.Component {
+	return templ.Raw(strings.ReplaceAll(templ.EscapeString(address), ":", ":<wbr>"))
+}
