@@ -52,7 +52,7 @@ func Routes(mux *http.ServeMux, p Parts) {
 		delete(schemas, unused)
 	}
 	routes.HandleFunc(base+"/", noRoute(routes))
-	mux.Handle(base+"/", a.recover(p.Access.Require(routes, refuse)))
+	mux.Handle(base+"/", a.recover(p.Access.Require(limitBodies(bodyTime, routes), refuse)))
 	mux.HandleFunc("GET /openapi.json", describe(h))
 }
 
@@ -82,7 +82,7 @@ func add[I, O any](a *api, h huma.API, name, route, summary string, f func(conte
 	method, path, _ := strings.Cut(route, " ")
 	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	op := huma.Operation{OperationID: name, Method: method, Path: base + path, Summary: summary, Tags: []string{tag},
-		MaxBodyBytes: 4 << 20,
+		MaxBodyBytes: 4 << 20, BodyReadTimeout: -1, // limitBodies does it
 		Responses: map[string]*huma.Response{"default": {Description: "Error", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: h.OpenAPI().Components.Schemas.Schema(errorType, true, "")}}}}}
 	for _, m := range more {

@@ -27,6 +27,7 @@ import (
 func Run(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	p := &program{in: in, out: out, err: err, now: time.Now}
 	root := p.root()
 	root.SetArgs(args)
