@@ -195,7 +195,7 @@ func (n *Node) EtcdState(ctx context.Context) (Service, error) {
 			return s, nil
 		}
 	}
-	return Service{}, fleet.Errorf(fleet.NotFound, "node %s has no etcd service", n.Address)
+	return Service{}, fleet.Errorf(fleet.Unavailable, "node %s has not started etcd", n.Address) // a control plane that boots answers before it does
 }
 
 // soon bounds a call that is only a look.
