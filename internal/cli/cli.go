@@ -58,9 +58,9 @@ func (p *program) report(ctx context.Context, err error) int {
 	}
 	all := unjoin(err)
 	for _, one := range all {
-		fmt.Fprintf(p.err, "error: %s\n", strings.TrimSpace(one.Error()))
+		fmt.Fprintf(p.err, "error: %s\n", strings.TrimSpace(printable(one.Error())))
 		if hint := hintOf(one); hint != "" {
-			fmt.Fprintf(p.err, "hint: %s\n", hint)
+			fmt.Fprintf(p.err, "hint: %s\n", printable(hint))
 		}
 	}
 	return exitCode(all[0])
@@ -98,7 +98,7 @@ func hintOf(err error) string {
 	return fleet.HintOf(err)
 }
 
-// exitCode is the table of exit codes; README.md has it too.
+// exitCode is the table of exit codes; the help of talos-manager has it too.
 func exitCode(err error) int {
 	if _, ok := errors.AsType[*usage](err); ok {
 		return 2

@@ -143,3 +143,11 @@ func TestACredentialOfTheEnvironmentFitsItsProvider(t *testing.T) {
 		}
 	}
 }
+
+func TestTextsOfMachinesDoNotDriveTheTerminal(t *testing.T) {
+	for in, want := range map[string]string{"a\x1b[2Jb": "a?[2Jb", "a\tb\nc": "a b\nc", "\u009bx": "?x", "é–世": "é–世"} {
+		if got := printable(in); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}

@@ -115,7 +115,7 @@ func on(r *client.Ref) string {
 }
 
 func (p *program) clusterBootstrap() *cobra.Command {
-	var w waiting
+	w := waiting{one: true}
 	cmd := &cobra.Command{Use: "bootstrap CLUSTER", Short: "Start etcd of a new cluster",
 		Long:    "Start etcd of a new cluster, which is done once in its life. Installing its first control plane does this by itself.",
 		Example: "  talos-manager cluster bootstrap prod --wait", Args: takes("CLUSTER"),

@@ -14,6 +14,7 @@ import (
 type waiting struct {
 	wait    bool
 	timeout time.Duration
+	one     bool // the command is about one operation: JSON is that, no list
 }
 
 func (w *waiting) flags(cmd *cobra.Command) {
@@ -100,7 +101,7 @@ func (p *program) conclude(ctx context.Context, c *client.Client, ops []watched,
 		if p.output == "table" {
 			defer p.done("follow it: talos-manager operation logs %s --follow", ops[0].ID)
 		}
-		return p.showOperations(bare(ops))
+		return p.showWatched(ops, w.one)
 	}
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
@@ -108,14 +109,17 @@ func (p *program) conclude(ctx context.Context, c *client.Client, ops []watched,
 			Hint: "it goes on: talos-manager operation list --state active"})
 		defer cancel()
 	}
-	problems := []error{p.watch(ctx, c, ops), p.showOperations(bare(ops))}
+	problems := []error{p.watch(ctx, c, ops), p.showWatched(ops, w.one)}
 	for _, o := range ops {
 		problems = append(problems, o.Err())
 	}
 	return errors.Join(problems...)
 }
 
-func bare(ops []watched) (l client.List[client.Operation]) {
-	l.Items = each(ops, func(w watched) client.Operation { return w.Operation })
-	return l
+func (p *program) showWatched(ops []watched, one bool) error {
+	l := client.List[client.Operation]{Items: each(ops, func(w watched) client.Operation { return w.Operation })}
+	if one {
+		return p.showOperations(l, l.Items[0])
+	}
+	return p.showOperations(l, l)
 }

@@ -30,7 +30,7 @@ func (p *program) operationList() *cobra.Command {
 				return err
 			}
 			p.none(len(l.Items), "operations", "")
-			return p.showOperations(l)
+			return p.showOperations(l, l)
 		})}
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.States, "state", nil, "only in these states: pending, running, waiting, asking, succeeded, failed, cancelled; active is all that are not over")
@@ -46,8 +46,9 @@ func (p *program) operationList() *cobra.Command {
 	return cmd
 }
 
-func (p *program) showOperations(l client.List[client.Operation]) error {
-	return p.show(l, func(t *table) {
+// showOperations prints a table of the list, or v as JSON or YAML.
+func (p *program) showOperations(l client.List[client.Operation], v any) error {
+	return p.show(v, func(t *table) {
 		for i, o := range l.Items {
 			if i == 0 {
 				t.row("ID", "KIND", "SUBJECT", "STATE", "STEP", "BY", "AGE", "DETAIL")
@@ -160,7 +161,7 @@ func (p *program) operationLogs() *cobra.Command {
 }
 
 func logLine(l client.LogLine) string {
-	return l.At.Local().Format(time.DateTime) + "  " + first(l.Step, "-") + ": " + level(l.Level) + strings.ReplaceAll(strings.TrimRight(l.Text, "\n"), "\n", "\n  ")
+	return l.At.Local().Format(time.DateTime) + "  " + first(l.Step, "-") + ": " + level(l.Level) + strings.ReplaceAll(strings.TrimRight(printable(l.Text), "\n"), "\n", "\n  ")
 }
 
 // follow prints lines to stdout as they come; questions and the end go to stderr.
@@ -181,7 +182,7 @@ func (p *program) follow(ctx context.Context, c *client.Client, id string) error
 			p.done("connection lost, trying again: %v", e.Lost)
 		case e.Operation.State == client.Asking && e.Operation.Question != asked:
 			asked = e.Operation.Question
-			p.done("it asks: %s\nanswer with: talos-manager operation approve %s --answer …", asked, id)
+			p.done("it asks: %s\nanswer with: talos-manager operation approve %s --answer …", printable(asked), id)
 		}
 	})
 	if err != nil {
@@ -202,12 +203,12 @@ func (p *program) operationCancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.showOperations(client.List[client.Operation]{Items: []client.Operation{o}})
+			return p.showOperations(client.List[client.Operation]{Items: []client.Operation{o}}, o)
 		})}
 }
 
 func (p *program) operationRetry() *cobra.Command {
-	var w waiting
+	w := waiting{one: true}
 	cmd := &cobra.Command{Use: "retry OPERATION", Short: "Continue a failed or cancelled operation at the step where it stopped", Example: "  talos-manager operation retry d0f3k2… --wait", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
@@ -218,7 +219,7 @@ func (p *program) operationRetry() *cobra.Command {
 }
 
 func (p *program) operationApprove() *cobra.Command {
-	var w waiting
+	w := waiting{one: true}
 	var answer string
 	cmd := &cobra.Command{Use: "approve OPERATION", Short: "Answer the question of an operation",
 		Long:    "Answer the question of an operation. Without --answer the question is shown and the answer read from the terminal.",
@@ -262,10 +263,11 @@ func (p *program) terminal() bool {
 }
 
 func (p *program) prompt(question string) (string, error) {
-	fmt.Fprint(p.err, question)
-	line, err := bufio.NewReader(p.in).ReadString('\n')
+	fmt.Fprint(p.err, printable(question))
+	// At the end of the input what was read counts: an error leaves it empty, or as somebody typed it before Ctrl-D.
+	line, _ := bufio.NewReader(p.in).ReadString('\n')
 	if line = strings.TrimSpace(line); line == "" {
-		return "", &usage{text: "no answer, nothing was done", hint: first(fmt.Sprint(err), "")}
+		return "", &usage{text: "no answer, nothing was done"}
 	}
 	return line, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 
@@ -70,13 +71,26 @@ type table struct {
 	now time.Time
 }
 
+// printable takes away what a terminal would obey instead of show: texts come from machines and from others.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r != '\n' && unicode.IsControl(r):
+			return '?'
+		}
+		return r
+	}, s)
+}
+
 // row prints a line; what is empty shows as a dash. A line break in a cell would break the table.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
 		if c == "" {
 			c = "-"
 		}
-		cells[i] = strings.NewReplacer("\n", " ", "\t", " ").Replace(c)
+		cells[i] = strings.ReplaceAll(printable(c), "\n", " ")
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
@@ -84,13 +98,13 @@ func (t *table) row(cells ...string) {
 // field prints one line of a description; an empty one is left out.
 func (t *table) field(name, value string) {
 	if value != "" {
-		fmt.Fprintf(t.w, "%s:\t%s\n", name, strings.ReplaceAll(value, "\t", " "))
+		fmt.Fprintf(t.w, "%s:\t%s\n", name, printable(value))
 	}
 }
 
 // block prints lines below a title, indented.
 func (t *table) block(title, text string) {
-	if text = strings.TrimRight(text, "\n"); text != "" {
+	if text = strings.TrimRight(printable(text), "\n"); text != "" {
 		fmt.Fprintf(t.w, "%s:\n  %s\n", title, strings.ReplaceAll(text, "\n", "\n  "))
 	}
 }

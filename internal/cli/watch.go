@@ -121,7 +121,7 @@ func (s *screen) change(id, subject string, o client.Operation) {
 
 func (s *screen) line(at time.Time, subject, text string) {
 	s.wipe()
-	fmt.Fprintf(s.w, "%s  %-*s  %s\n", at.Local().Format(time.TimeOnly), s.width, subject, strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n          "))
+	fmt.Fprintf(s.w, "%s  %-*s  %s\n", at.Local().Format(time.TimeOnly), s.width, subject, strings.ReplaceAll(strings.TrimRight(printable(text), "\n"), "\n", "\n          "))
 }
 
 func (s *screen) wipe() {
@@ -146,7 +146,7 @@ func (s *screen) redraw() {
 	if len(parts) == 0 {
 		return
 	}
-	text := []rune(fmt.Sprintf("%d of %d under way: %s", len(parts), len(s.order), strings.Join(parts, " · ")))
+	text := []rune(printable(fmt.Sprintf("%d of %d under way: %s", len(parts), len(s.order), strings.Join(parts, " · "))))
 	if most := s.columns() - 1; len(text) > most {
 		text = append(text[:most-1], '…')
 	}
