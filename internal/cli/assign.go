@@ -60,7 +60,7 @@ schematic in one go. Without --role it follows from the name the first time: con
 	f.String("schematic", "", "schematic of its own; empty: the cluster's")
 	f.String("hostname", "", "name of the node; empty: the server's name")
 	f.String("private-ip", "", "address in the private network, without prefix length")
-	f.String("disk", "", "disk to install on, by WWID (eui.…, naa.…) or serial:…; empty: the only or smallest one")
+	f.String("disk", "", "disk to install on, by WWID (eui.…, naa.…) or serial:…; empty: the only one of 10 GB or more")
 	f.String("ephemeral-disk", "", "disk (wwid:…) or md array (uuid:…) for the EPHEMERAL volume")
 	f.String("patch", "", "patch of its own, YAML or @FILE")
 	complete(cmd, "role", client.ControlPlane, client.Worker)

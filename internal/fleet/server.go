@@ -84,7 +84,7 @@ type Assignment struct {
 	ConfigID      string // empty: the cluster's
 	Hostname      string // empty: the server's name
 	PrivateIP     string // "" or an address without prefix length
-	InstallDisk   string // WWID in Talos' notation, "serial:…", or "" for the only or smallest disk
+	InstallDisk   string // WWID in Talos' notation, "serial:…", or "" for the only disk of 10 GB or more
 	EphemeralDisk string // "wwid:…" or "uuid:…" of an md array, or ""
 	Patch         string // the server's own patch, YAML
 	SchematicID   string // empty: the cluster's
