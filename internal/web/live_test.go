@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -154,6 +155,23 @@ func TestALogIsFollowedWithoutGapsOrRepeats(t *testing.T) {
 	l.change(t, op.ID, workflow.Change{State: fleet.Failed, Error: ptr("it burnt"), Finished: ptr(time.Now()), Release: true})
 	await(t, events, "patch", "It burnt")
 	await(t, events, "patch", "Retry")
+}
+
+func TestManyChangesAreToldAtMostAFewTimesASecond(t *testing.T) {
+	l := newLab(t)
+	robot, _ := l.accounts(t)
+	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "a-1"})
+	s := l.serverNamed(t, "a-1")
+	events := l.listen(t, l.get(t, "/servers", http.StatusOK))
+	begun := time.Now()
+	for i := range 100 {
+		must(t, l.store.SetObserved(t.Context(), s.ID, fmt.Sprintf("a-%d", i), "ready", fleet.PowerOn, false, time.Now()))
+	}
+	must(t, l.store.SetObserved(t.Context(), s.ID, "the-last", "ready", fleet.PowerOn, false, time.Now()))
+	_, before := await(t, events, "patch", "the-last")
+	if most := 2 + int(time.Since(begun).Seconds()*4); len(before) > most {
+		t.Errorf("%d patches in %s, want at most %d", len(before), time.Since(begun), most)
+	}
 }
 
 // Another operation begins while a server's page is open: the page turns to it, with its log from the beginning.

@@ -39,6 +39,7 @@ type need struct {
 // guide is how far a new user has come; it shows until the first cluster is made of servers.
 type guide struct {
 	Accounts, Servers, Clusters, Assigned, Ready int
+	Installing                                   int // servers on the way
 }
 
 // step is the first one that is not done, counted from 1; 0 when all are.
@@ -113,6 +114,7 @@ func (s *site) tallies(ctx context.Context, d *overviewData) error {
 		d.Counts = append(d.Counts, t.tally)
 	}
 	d.Guide.Servers, d.Guide.Ready = d.Counts[0].Number, d.Counts[1].Number
+	d.Guide.Installing = d.Counts[2].Number + d.Counts[3].Number
 	return nil
 }
 

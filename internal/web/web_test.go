@@ -93,6 +93,10 @@ func TestEveryPageIsSoundWithRecords(t *testing.T) {
 	l.get(t, "/servers?missing=true", http.StatusOK).has(t, "server-7", "Its account does not list it any more")
 	l.get(t, "/servers?search=100.14", http.StatusOK).has(t, "server-4", "1–1 of 1")
 	l.get(t, "/servers?search=nothing", http.StatusOK).has(t, "No server matches")
+	p := l.submit(t, l.get(t, "/servers", http.StatusOK), "/servers", url.Values{"search": {"server-4"}, "role": {"worker"}}, http.StatusOK)
+	if p.has(t, "1–1 of 1"); attr(p.byID("filter-search"), "value") != "server-4" || p.byID("server-"+l.serverNamed(t, "server-4").ID) == nil {
+		t.Error("the filter without JavaScript does not filter, or forgets what was searched")
+	}
 	l.get(t, "/servers/server-7", http.StatusOK).has(t, "was cancelled at its provider")
 }
 
