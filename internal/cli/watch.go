@@ -105,6 +105,9 @@ func (s *screen) change(id, subject string, o client.Operation) {
 	if !known {
 		s.order = append(s.order, id)
 	}
+	if o.State == client.Running && o.Step == was.Step && o.WaitingFor == "" {
+		o.WaitingFor = was.WaitingFor // it looks whether the wait is over; the changing line would flicker
+	}
 	s.seen[id] = o
 	at := o.UpdatedAt
 	if o.Step != "" && o.Step != was.Step && !o.Final() {
@@ -142,16 +145,19 @@ func (s *screen) redraw() {
 			parts = append(parts, strings.TrimSpace(o.Subject()+" "+doing(o)))
 		}
 	}
-	s.wipe()
 	if len(parts) == 0 {
+		s.wipe()
 		return
 	}
 	text := []rune(printable(fmt.Sprintf("%d of %d under way: %s", len(parts), len(s.order), strings.Join(parts, " · "))))
 	if most := s.columns() - 1; len(text) > most {
 		text = append(text[:most-1], '…')
 	}
-	s.status = string(text)
-	fmt.Fprint(s.w, s.status)
+	if s.status != string(text) {
+		s.wipe()
+		s.status = string(text)
+		fmt.Fprint(s.w, s.status)
+	}
 }
 
 // doing says in a few words what an operation does now.
@@ -161,7 +167,7 @@ func doing(o client.Operation) string {
 		return "asks a question"
 	case o.Progress != nil && o.Progress.Total > 0 && o.State != client.Succeeded:
 		return fmt.Sprintf("%s %d%%", o.Step, 100*o.Progress.Done/o.Progress.Total)
-	case o.State == client.Waiting && o.WaitingFor != "":
+	case o.WaitingFor != "" && (o.State == client.Waiting || o.State == client.Running):
 		return "waits for " + o.WaitingFor
 	case o.Step != "":
 		return o.Step
