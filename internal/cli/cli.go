@@ -23,12 +23,12 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// Run runs one command and returns the exit code.
-func Run(args []string, in io.Reader, out, err io.Writer) int {
+// Run runs one command and returns the exit code. An empty version is what the toolchain stamped into the binary.
+func Run(version string, args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	p := &program{in: in, out: out, err: err, now: time.Now}
+	p := &program{build: thisBuild(version), in: in, out: out, err: err, now: time.Now}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -39,6 +39,7 @@ func Run(args []string, in io.Reader, out, err io.Writer) int {
 
 // program is one run.
 type program struct {
+	build    build
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time

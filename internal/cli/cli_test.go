@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"talos-manager": func() { os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"talos-manager": func() { os.Exit(Run("v0.9.0", os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 func (p *program) demoCommand() *cobra.Command {
-	o := demo.Options{Version: thisBuild().Version}
+	o := demo.Options{Version: p.build.Version}
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Do the whole job on a simulated Hetzner",
 		Long: `Do the whole job on a simulated Hetzner: a manager is started, accounts are added, a cluster is made, its servers are

@@ -57,7 +57,7 @@ func changed(f *pflag.FlagSet) map[string]string {
 
 // serve runs until ctx ends.
 func (p *program) serve(ctx context.Context, s app.Settings) error {
-	a, err := app.New(ctx, s, app.Options{Version: thisBuild().Version, Log: logger(p.err, s)})
+	a, err := app.New(ctx, s, app.Options{Version: p.build.Version, Log: logger(p.err, s)})
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (p *program) serve(ctx context.Context, s app.Settings) error {
 	if err != nil {
 		return errors.Join(fleet.Errorf(fleet.Invalid, "setting listen (LISTEN): %w", err).WithHint("choose another address: --listen :8081"), a.Close())
 	}
-	fmt.Fprintf(p.out, "Talos Manager %s at %s\n", thisBuild().Version, address(s, l))
+	fmt.Fprintf(p.out, "Talos Manager %s at %s\n", p.build.Version, address(s, l))
 	if file := a.Access.PasswordFile; file != "" {
 		fmt.Fprintf(p.out, "log in as admin with the password in %s\n", file)
 	}

@@ -17,18 +17,18 @@ type build struct {
 	Go      string `json:"go"`
 }
 
-// thisBuild reads what the toolchain stamped into the binary: the tag, or a version made of the commit.
-func thisBuild() build {
-	b := build{Version: "unknown", Go: runtime.Version()}
+// thisBuild completes the version by what the toolchain stamped into the binary: the tag, or one made of the commit.
+func thisBuild(version string) build {
+	b := build{Version: version, Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
+		b.Version = first(version, "unknown")
 		return b
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
+	if v := info.Main.Version; b.Version == "" && v != "(devel)" {
 		b.Version = v
-	} else {
-		b.Version = "development"
 	}
+	b.Version = first(b.Version, "development")
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			b.Commit = s.Value
@@ -45,7 +45,7 @@ func (p *program) versionCommand() *cobra.Command {
 			v := struct {
 				Client build           `json:"client"`
 				Server *client.Version `json:"server,omitempty"`
-			}{Client: thisBuild()}
+			}{Client: p.build}
 			c, problem := p.client()
 			if problem == nil && !here {
 				s, err := c.Version(cmd.Context())
