@@ -28,8 +28,10 @@ func (a *api) listAccounts(ctx context.Context, _ *nothing) (*body[client.List[c
 // account leaves out everything that opens something.
 func (a *api) account(ctx context.Context, v fleet.Account) (client.Account, error) {
 	n, err := a.store.CountServers(ctx, store.ServerFilter{AccountID: v.ID})
-	return client.Account{ID: v.ID, Name: v.Name, Provider: string(v.Provider), User: v.User, Servers: n, Problem: v.Problem,
-		CreatedAt: v.CreatedAt, CheckedAt: v.CheckedAt, SyncedAt: v.SyncedAt}, err
+	return client.Account{
+		ID: v.ID, Name: v.Name, Provider: string(v.Provider), User: v.User, Servers: n, Problem: v.Problem,
+		CreatedAt: v.CreatedAt, CheckedAt: v.CheckedAt, SyncedAt: v.SyncedAt,
+	}, err
 }
 
 func (a *api) addAccount(ctx context.Context, in *body[client.NewAccount]) (*body[client.Account], error) {
@@ -87,8 +89,10 @@ func (a *api) syncServers(ctx context.Context, _ *nothing) (*body[client.List[cl
 }
 
 func synced(v fleet.Account, s store.Sync) client.Synced {
-	return client.Synced{Account: client.Ref{ID: v.ID, Name: v.Name}, Added: serverNames(s.Added), Changed: serverNames(s.Changed),
-		Back: serverNames(s.Back), Missing: serverNames(s.Missing)}
+	return client.Synced{
+		Account: client.Ref{ID: v.ID, Name: v.Name}, Added: serverNames(s.Added), Changed: serverNames(s.Changed),
+		Back: serverNames(s.Back), Missing: serverNames(s.Missing),
+	}
 }
 
 func serverNames(all []fleet.Server) []string {

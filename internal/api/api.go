@@ -81,10 +81,13 @@ func config(version string) huma.Config {
 func add[I, O any](a *api, h huma.API, name, route, summary string, f func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
 	method, path, _ := strings.Cut(route, " ")
 	tag, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	op := huma.Operation{OperationID: name, Method: method, Path: base + path, Summary: summary, Tags: []string{tag},
+	op := huma.Operation{
+		OperationID: name, Method: method, Path: base + path, Summary: summary, Tags: []string{tag},
 		MaxBodyBytes: 4 << 20, BodyReadTimeout: -1, // limitBodies does it
 		Responses: map[string]*huma.Response{"default": {Description: "Error", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: h.OpenAPI().Components.Schemas.Schema(errorType, true, "")}}}}}
+			"application/json": {Schema: h.OpenAPI().Components.Schemas.Schema(errorType, true, "")},
+		}}},
+	}
 	for _, m := range more {
 		m(&op)
 	}

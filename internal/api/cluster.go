@@ -41,8 +41,10 @@ func (a *api) createCluster(ctx context.Context, in *body[client.NewCluster]) (*
 	if n.Secrets != "" {
 		secrets = []byte(n.Secrets)
 	}
-	c, err := a.Manager.CreateCluster(ctx, access.Actor(ctx), manage.NewCluster{Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
-		KubernetesVersion: n.KubernetesVersion, Config: n.Config, Schematic: n.Schematic, VSwitchID: n.VSwitch, Secrets: secrets})
+	c, err := a.Manager.CreateCluster(ctx, access.Actor(ctx), manage.NewCluster{
+		Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
+		KubernetesVersion: n.KubernetesVersion, Config: n.Config, Schematic: n.Schematic, VSwitchID: n.VSwitch, Secrets: secrets,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +92,11 @@ func (a *api) clusters(ctx context.Context, all ...fleet.Cluster) ([]client.Clus
 		for _, s := range servers {
 			n[s.ID] = s.Name
 		}
-		out = append(out, client.Cluster{ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion,
+		out = append(out, client.Cluster{
+			ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion,
 			Config: n.some(c.ConfigID), Schematic: n.some(c.SchematicID), VSwitch: n.some(c.VSwitchID), Servers: count(servers),
-			CreatedAt: c.CreatedAt, BootstrapServer: n.some(c.BootstrapServerID), BootstrappedAt: c.BootstrappedAt})
+			CreatedAt: c.CreatedAt, BootstrapServer: n.some(c.BootstrapServerID), BootstrappedAt: c.BootstrappedAt,
+		})
 	}
 	return out, nil
 }

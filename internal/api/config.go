@@ -28,7 +28,8 @@ func (a *api) createConfig(ctx context.Context, in *body[client.NewConfig]) (*bo
 func (a *api) updateConfig(ctx context.Context, in *struct {
 	ByRef
 	Body client.ConfigUpdate
-}) (*body[client.Config], error) {
+},
+) (*body[client.Config], error) {
 	c, err := a.store.Config(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -71,8 +72,10 @@ func configOf(c fleet.Config) client.Config {
 }
 
 func contents(c fleet.Config) client.ConfigContents {
-	return client.ConfigContents{InstallImage: c.InstallImage, KubernetesVersion: c.KubernetesVersion, KubeSpan: c.KubeSpan,
-		PatchAll: c.PatchAll, PatchControlPlane: c.PatchControlPlane, PatchWorker: c.PatchWorker}
+	return client.ConfigContents{
+		InstallImage: c.InstallImage, KubernetesVersion: c.KubernetesVersion, KubeSpan: c.KubeSpan,
+		PatchAll: c.PatchAll, PatchControlPlane: c.PatchControlPlane, PatchWorker: c.PatchWorker,
+	}
 }
 
 func fill(c *fleet.Config, from client.ConfigContents) {

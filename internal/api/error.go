@@ -112,8 +112,10 @@ func noRoute(routes *http.ServeMux) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		send(w, client.Error{Status: http.StatusMethodNotAllowed, Kind: client.Invalid,
-			Message: fmt.Sprintf("%s cannot be done to %s", r.Method, r.URL.Path), Hint: "it takes " + strings.Join(allowed, ", ")})
+		send(w, client.Error{
+			Status: http.StatusMethodNotAllowed, Kind: client.Invalid,
+			Message: fmt.Sprintf("%s cannot be done to %s", r.Method, r.URL.Path), Hint: "it takes " + strings.Join(allowed, ", "),
+		})
 	}
 }
 

@@ -13,7 +13,8 @@ func (a *api) listEvents(ctx context.Context, in *struct {
 	Target  string `query:"target" doc:"id of the subject; of a server, cluster or account its name will do if subject says which"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Before  string `query:"before" doc:"id of the last event of the page before"`
-}) (*body[client.List[client.AuditEvent]], error) {
+},
+) (*body[client.List[client.AuditEvent]], error) {
 	f := store.EventFilter{Subject: in.Subject, Limit: in.Limit, Before: in.Before}
 	var err error
 	if f.TargetID, err = a.target(ctx, in.Subject, in.Target); err != nil {

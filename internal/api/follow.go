@@ -45,7 +45,8 @@ func (a *api) follow(ctx context.Context, in *struct {
 	ByID
 	After  int64 `query:"after" minimum:"0" doc:"number of the last line that is known"`
 	Resume int64 `header:"Last-Event-ID" minimum:"0" doc:"the same, as browsers send it; wins"`
-}) (*huma.StreamResponse, error) {
+},
+) (*huma.StreamResponse, error) {
 	o, err := a.store.Operation(ctx, in.ID)
 	if err != nil {
 		return nil, err

@@ -54,16 +54,22 @@ func open(t *testing.T) *lab {
 	w.BootRescue = func(*world.Machine, world.Rescue) world.System { return idle{} }
 	l := &lab{T: t, cloud: hetzner.Token("lab")}
 	for i, name := range []string{"cp-1", "worker-1"} {
-		w.AddMachine(world.Spec{Kind: world.Cloud, Number: int64(100 + i), Name: name, Product: "cx23", Location: "fsn1", Project: l.cloud,
-			IPv4: netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)})})
-		w.AddMachine(world.Spec{Kind: world.Dedicated, Number: int64(300 + i), Name: "metal-" + name, Product: "AX41-NVMe", Location: "FSN1-DC8",
-			Project: "#ws+lab", IPv4: netip.AddrFrom4([4]byte{203, 0, 113, byte(20 + i)})})
+		w.AddMachine(world.Spec{
+			Kind: world.Cloud, Number: int64(100 + i), Name: name, Product: "cx23", Location: "fsn1", Project: l.cloud,
+			IPv4: netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)}),
+		})
+		w.AddMachine(world.Spec{
+			Kind: world.Dedicated, Number: int64(300 + i), Name: "metal-" + name, Product: "AX41-NVMe", Location: "FSN1-DC8",
+			Project: "#ws+lab", IPv4: netip.AddrFrom4([4]byte{203, 0, 113, byte(20 + i)}),
+		})
 	}
 	cloud := l.serve(hetzner.NewCloud(w, hetzner.CloudOptions{Projects: []hetzner.Project{{Token: l.cloud}}}))
 	robot := l.serve(hetzner.NewRobot(w, hetzner.RobotOptions{Logins: []hetzner.Login{{User: "#ws+lab", Password: "secret"}}}))
 	images := l.serve(factory.New(w, factory.Options{}))
-	settings, err := app.Read(map[string]string{"data-dir": t.TempDir(), "password": password, "host": "https://manager.example.com",
-		"cloud-url": cloud.URL + "/v1", "robot-url": robot.URL, "factory-url": images.URL, "pace": "1000"}, func(string) string { return "" }, "")
+	settings, err := app.Read(map[string]string{
+		"data-dir": t.TempDir(), "password": password, "host": "https://manager.example.com",
+		"cloud-url": cloud.URL + "/v1", "robot-url": robot.URL, "factory-url": images.URL, "pace": "1000",
+	}, func(string) string { return "" }, "")
 	if err != nil {
 		t.Fatal(err)
 	}

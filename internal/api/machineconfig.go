@@ -31,7 +31,8 @@ func (a *api) machineConfig(ctx context.Context, in *struct {
 	ByRef
 	Secrets bool   `query:"secrets" doc:"with secrets instead of stars; this is noted in the events"`
 	Accept  string `header:"Accept" hidden:"true"`
-}) (*text, error) {
+},
+) (*text, error) {
 	s, err := a.store.Server(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -56,9 +57,11 @@ func (a *api) machineConfig(ctx context.Context, in *struct {
 }
 
 func describeMade(server client.Ref, made manage.Made, secrets bool) client.MachineConfig {
-	m := client.MachineConfig{Server: server, Cluster: client.Ref{ID: made.Cluster.ID, Name: made.Cluster.Name},
+	m := client.MachineConfig{
+		Server: server, Cluster: client.Ref{ID: made.Cluster.ID, Name: made.Cluster.Name},
 		Revision: made.Config.Revision, TalosVersion: made.Input.TalosVersion, KubernetesVersion: made.Input.KubernetesVersion,
-		Secrets: secrets, YAML: string(made.YAML)}
+		Secrets: secrets, YAML: string(made.YAML),
+	}
 	if made.Config.ID != "" {
 		m.Config = &client.Ref{ID: made.Config.ID, Name: made.Config.Name}
 	}

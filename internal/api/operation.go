@@ -61,7 +61,8 @@ func (a *api) showOperation(ctx context.Context, in *ByID) (*body[client.Operati
 func (a *api) operationLog(ctx context.Context, in *struct {
 	ByID
 	After int64 `query:"after" minimum:"0" doc:"number of the last line that is known"`
-}) (*body[client.List[client.LogLine]], error) {
+},
+) (*body[client.List[client.LogLine]], error) {
 	if _, err := a.store.Operation(ctx, in.ID); err != nil {
 		return nil, err
 	}
@@ -80,7 +81,8 @@ func (a *api) retryOperation(ctx context.Context, in *ByID) (*body[client.Operat
 func (a *api) approveOperation(ctx context.Context, in *struct {
 	ByID
 	Body client.Answer
-}) (*body[client.Operation], error) {
+},
+) (*body[client.Operation], error) {
 	return a.after(ctx, in.ID, a.Operations.Approve(ctx, access.Actor(ctx), in.ID, in.Body.Answer))
 }
 
@@ -93,9 +95,11 @@ func (a *api) after(ctx context.Context, id string, err error) (*body[client.Ope
 }
 
 func operationOf(o fleet.Operation, n names) client.Operation {
-	out := client.Operation{ID: o.ID, Kind: o.Kind, Server: n.some(o.ServerID), Cluster: n.some(o.ClusterID), Parent: o.ParentID, Actor: o.Actor,
+	out := client.Operation{
+		ID: o.ID, Kind: o.Kind, Server: n.some(o.ServerID), Cluster: n.some(o.ClusterID), Parent: o.ParentID, Actor: o.Actor,
 		State: string(o.State), Step: o.Step, WaitingFor: o.WaitingFor, Question: o.Question, Error: o.Error, Hint: o.Hint,
-		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, FinishedAt: o.FinishedAt}
+		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, FinishedAt: o.FinishedAt,
+	}
 	if o.State == fleet.Waiting {
 		out.WaitUntil = o.WaitUntil
 	}
@@ -103,8 +107,10 @@ func operationOf(o fleet.Operation, n names) client.Operation {
 		out.Progress = &client.Progress{Done: o.Done, Total: o.Total, Unit: o.Unit}
 	}
 	for _, s := range o.Steps {
-		out.Steps = append(out.Steps, client.Step{Name: s.Name, State: string(s.State), Attempts: s.Attempts,
-			StartedAt: s.StartedAt, FinishedAt: s.FinishedAt, Error: s.Error})
+		out.Steps = append(out.Steps, client.Step{
+			Name: s.Name, State: string(s.State), Attempts: s.Attempts,
+			StartedAt: s.StartedAt, FinishedAt: s.FinishedAt, Error: s.Error,
+		})
 	}
 	return out
 }

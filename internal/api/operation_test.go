@@ -211,8 +211,10 @@ func TestAStreamSurvivesBrokenConnections(t *testing.T) {
 	l.assigned()
 	target, err := url.Parse(l.server.URL)
 	l.must(err)
-	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }}
+	proxy := &httputil.ReverseProxy{
+		FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
 	front := httptest.NewServer(proxy)
 	t.Cleanup(front.Close)
 	c, err := client.New(client.Options{URL: front.URL, Token: l.token})

@@ -108,8 +108,10 @@ func TestAServerTellsEverything(t *testing.T) {
 	l.assigned()
 	s, err := l.app.Store.Server(t.Context(), "cp-1")
 	l.must(err)
-	l.must(l.app.Store.SetFacts(t.Context(), s.ID, fleet.Facts{At: time.Now(), UUID: "00000000-0000-0000-0000-0cc47a000000", Dmidecode: "System Information",
-		Disks: []fleet.Disk{{Name: "nvme0n1", WWID: "eui.1", SizeBytes: 512e9, Contents: []string{"ext4"}}}, NICs: []fleet.NIC{{Name: "eth0", MAC: "aa", Up: true}}}))
+	l.must(l.app.Store.SetFacts(t.Context(), s.ID, fleet.Facts{
+		At: time.Now(), UUID: "00000000-0000-0000-0000-0cc47a000000", Dmidecode: "System Information",
+		Disks: []fleet.Disk{{Name: "nvme0n1", WWID: "eui.1", SizeBytes: 512e9, Contents: []string{"ext4"}}}, NICs: []fleet.NIC{{Name: "eth0", MAC: "aa", Up: true}},
+	}))
 	got, err := l.Server(t.Context(), "cp-1")
 	l.must(err)
 	if got.Account.Name != "cloud" || got.Provider != client.HetznerCloud || got.State != "known" || got.Address() != "203.0.113.10" || got.Power == "" {

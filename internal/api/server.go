@@ -26,8 +26,10 @@ type serverQuery struct {
 }
 
 func (a *api) listServers(ctx context.Context, in *serverQuery) (*body[client.List[client.Server]], error) {
-	f := store.ServerFilter{Unassigned: in.Unassigned, Role: in.Role, States: in.State, Search: in.Search, IncludeMissing: in.Missing,
-		Sort: in.Sort, Limit: in.Limit, Offset: in.Offset, WithoutFacts: true}
+	f := store.ServerFilter{
+		Unassigned: in.Unassigned, Role: in.Role, States: in.State, Search: in.Search, IncludeMissing: in.Missing,
+		Sort: in.Sort, Limit: in.Limit, Offset: in.Offset, WithoutFacts: true,
+	}
 	var err error
 	if f.AccountID, err = a.accountID(ctx, in.Account); err != nil {
 		return nil, err
@@ -112,7 +114,8 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 func (a *api) changeServer(ctx context.Context, in *struct {
 	ByRef
 	Body client.ServerChange
-}) (*body[client.Server], error) {
+},
+) (*body[client.Server], error) {
 	s, err := a.store.Server(ctx, in.Ref)
 	if err != nil {
 		return nil, err
@@ -137,10 +140,13 @@ func (a *api) changeServer(ctx context.Context, in *struct {
 func (a *api) assignServer(ctx context.Context, in *struct {
 	ByRef
 	Body client.AssignmentChange
-}) (*body[client.Server], error) {
+},
+) (*body[client.Server], error) {
 	c := in.Body
-	s, err := a.Manager.Assign(ctx, access.Actor(ctx), in.Ref, manage.AssignmentChange{Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic,
-		Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP, InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch})
+	s, err := a.Manager.Assign(ctx, access.Actor(ctx), in.Ref, manage.AssignmentChange{
+		Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic,
+		Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP, InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +161,8 @@ func (a *api) rescueServer(ctx context.Context, in *ByRef) (*body[client.Operati
 func (a *api) installServer(ctx context.Context, in *struct {
 	ByRef
 	Body *client.InstallOptions
-}) (*body[client.Operation], error) {
+},
+) (*body[client.Operation], error) {
 	options := operation.InstallOptions{}
 	if in.Body != nil {
 		options = operation.InstallOptions{Wipe: in.Body.Wipe, ImageSHA256: in.Body.ImageSHA256}
@@ -188,21 +195,27 @@ func server(s fleet.Server, n names, active *client.Active) client.Server {
 		out.Power = string(fleet.PowerUnknown)
 	}
 	if a := s.Assignment; a.Assigned() {
-		out.Assignment = &client.Assignment{Cluster: n.ref(a.ClusterID), Role: string(a.Role), Hostname: s.Hostname(), Config: n.some(a.ConfigID),
-			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk}
+		out.Assignment = &client.Assignment{
+			Cluster: n.ref(a.ClusterID), Role: string(a.Role), Hostname: s.Hostname(), Config: n.some(a.ConfigID),
+			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk,
+		}
 	}
 	return out
 }
 
 func facts(f fleet.Facts) *client.Facts {
-	out := &client.Facts{At: f.At, UUID: f.UUID, Serial: f.Serial, Manufacturer: f.Manufacturer, Product: f.Product, Firmware: f.Firmware,
-		CPU: f.CPU, Cores: f.Cores, MemoryBytes: f.MemoryBytes, Gateway: f.Gateway}
+	out := &client.Facts{
+		At: f.At, UUID: f.UUID, Serial: f.Serial, Manufacturer: f.Manufacturer, Product: f.Product, Firmware: f.Firmware,
+		CPU: f.CPU, Cores: f.Cores, MemoryBytes: f.MemoryBytes, Gateway: f.Gateway,
+	}
 	for _, n := range f.NICs {
 		out.NICs = append(out.NICs, client.NIC{Name: n.Name, MAC: n.MAC, Up: n.Up, Addresses: n.Addresses})
 	}
 	for _, d := range f.Disks {
-		out.Disks = append(out.Disks, client.Disk{ID: d.ID(), Name: d.Name, WWID: d.WWID, Serial: d.Serial, Model: d.Model, SizeBytes: d.SizeBytes,
-			Rotational: d.Rotational, Transport: d.Transport, Contents: d.Contents})
+		out.Disks = append(out.Disks, client.Disk{
+			ID: d.ID(), Name: d.Name, WWID: d.WWID, Serial: d.Serial, Model: d.Model, SizeBytes: d.SizeBytes,
+			Rotational: d.Rotational, Transport: d.Transport, Contents: d.Contents,
+		})
 	}
 	return out
 }

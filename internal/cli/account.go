@@ -94,18 +94,21 @@ func (p *program) showAccounts(l client.List[client.Account], v any) error {
 }
 
 func (p *program) accountList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the accounts", Example: "  talos-manager account list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the accounts", Example: "  talos-manager account list", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Accounts(ctx)
 			if err != nil {
 				return err
 			}
 			return p.showAccounts(l, l)
-		})}
+		}),
+	}
 }
 
 func (p *program) accountShow() *cobra.Command {
-	return &cobra.Command{Use: "show ACCOUNT", Short: "Show an account", Example: "  talos-manager account show cloud", Args: takes("ACCOUNT"),
+	return &cobra.Command{
+		Use: "show ACCOUNT", Short: "Show an account", Example: "  talos-manager account show cloud", Args: takes("ACCOUNT"),
 		ValidArgsFunction: p.completeBy(accountNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			a, err := c.Account(ctx, args[0])
@@ -123,11 +126,13 @@ func (p *program) accountShow() *cobra.Command {
 				t.field("synced", t.ago(a.SyncedAt))
 				t.field("problem", a.Problem)
 			})
-		})}
+		}),
+	}
 }
 
 func (p *program) accountCheck() *cobra.Command {
-	return &cobra.Command{Use: "check [ACCOUNT...]", Short: "Try the credentials of accounts", Long: "Try the credentials of the accounts named, or of all.",
+	return &cobra.Command{
+		Use: "check [ACCOUNT...]", Short: "Try the credentials of accounts", Long: "Try the credentials of the accounts named, or of all.",
 		Example: "  talos-manager account check\n  talos-manager account check cloud", Args: takes("[ACCOUNT]..."),
 		ValidArgsFunction: p.completeBy(accountNames, true),
 		RunE: p.run(func(ctx context.Context, c *client.Client, refs []string) error {
@@ -151,11 +156,13 @@ func (p *program) accountCheck() *cobra.Command {
 				problems = append(problems, p.showAccounts(l, l))
 			}
 			return errors.Join(problems...)
-		})}
+		}),
+	}
 }
 
 func (p *program) accountRemove() *cobra.Command {
-	return &cobra.Command{Use: "remove ACCOUNT", Aliases: []string{"rm", "delete"}, Short: "Forget an account; at Hetzner nothing happens",
+	return &cobra.Command{
+		Use: "remove ACCOUNT", Aliases: []string{"rm", "delete"}, Short: "Forget an account; at Hetzner nothing happens",
 		Long:    "Forget an account and its servers. At Hetzner nothing happens. It is refused while one of its servers belongs to a cluster.",
 		Example: "  talos-manager account remove cloud", Args: takes("ACCOUNT"),
 		ValidArgsFunction: p.completeBy(accountNames, false),
@@ -165,5 +172,6 @@ func (p *program) accountRemove() *cobra.Command {
 			}
 			p.done("account %s removed", args[0])
 			return nil
-		})}
+		}),
+	}
 }

@@ -72,8 +72,10 @@ schematic in one go. Without --role it follows from the name the first time: con
 
 // assignment reads the flags. What only one server can have is refused for several.
 func (p *program) assignment(fs *pflag.FlagSet, servers int) (client.AssignmentChange, error) {
-	a := client.AssignmentChange{Cluster: given(fs, "cluster"), Role: given(fs, "role"), Config: given(fs, "config"), Schematic: given(fs, "schematic"),
-		Hostname: given(fs, "hostname"), PrivateIP: given(fs, "private-ip"), InstallDisk: given(fs, "disk"), EphemeralDisk: given(fs, "ephemeral-disk"), Patch: given(fs, "patch")}
+	a := client.AssignmentChange{
+		Cluster: given(fs, "cluster"), Role: given(fs, "role"), Config: given(fs, "config"), Schematic: given(fs, "schematic"),
+		Hostname: given(fs, "hostname"), PrivateIP: given(fs, "private-ip"), InstallDisk: given(fs, "disk"), EphemeralDisk: given(fs, "ephemeral-disk"), Patch: given(fs, "patch"),
+	}
 	if a == (client.AssignmentChange{}) {
 		return a, &usage{text: "server assign: nothing is given to change", hint: "--cluster NAME, --role controlplane, …; more with --help"}
 	}

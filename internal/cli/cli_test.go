@@ -22,8 +22,10 @@ func TestMain(m *testing.M) {
 
 // The scripts run the program as a user does, each against a manager of its own.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, Setup: setup, Cmds: commands(),
-		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != ""})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, Setup: setup, Cmds: commands(),
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+	})
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {

@@ -66,18 +66,21 @@ func (p *program) showClusters(l client.List[client.Cluster], v any) error {
 }
 
 func (p *program) clusterList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the clusters", Example: "  talos-manager cluster list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the clusters", Example: "  talos-manager cluster list", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Clusters(ctx)
 			if err != nil {
 				return err
 			}
 			return p.showClusters(l, l)
-		})}
+		}),
+	}
 }
 
 func (p *program) clusterShow() *cobra.Command {
-	return &cobra.Command{Use: "show CLUSTER", Short: "Show a cluster and its servers", Example: "  talos-manager cluster show prod", Args: takes("CLUSTER"),
+	return &cobra.Command{
+		Use: "show CLUSTER", Short: "Show a cluster and its servers", Example: "  talos-manager cluster show prod", Args: takes("CLUSTER"),
 		ValidArgsFunction: p.completeBy(clusterNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			v, err := c.Cluster(ctx, args[0])
@@ -104,7 +107,8 @@ func (p *program) clusterShow() *cobra.Command {
 				fmt.Fprintln(t.w)
 				serverTable(t, servers.Items)
 			})
-		})}
+		}),
+	}
 }
 
 func on(r *client.Ref) string {
@@ -116,20 +120,23 @@ func on(r *client.Ref) string {
 
 func (p *program) clusterBootstrap() *cobra.Command {
 	w := waiting{one: true}
-	cmd := &cobra.Command{Use: "bootstrap CLUSTER", Short: "Start etcd of a new cluster",
+	cmd := &cobra.Command{
+		Use: "bootstrap CLUSTER", Short: "Start etcd of a new cluster",
 		Long:    "Start etcd of a new cluster, which is done once in its life. Installing its first control plane does this by itself.",
 		Example: "  talos-manager cluster bootstrap prod --wait", Args: takes("CLUSTER"),
 		ValidArgsFunction: p.completeBy(clusterNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			return p.start(ctx, c, args, w, c.BootstrapCluster)
-		})}
+		}),
+	}
 	w.flags(cmd)
 	return cmd
 }
 
 func (p *program) clusterDelete() *cobra.Command {
 	var sure bool
-	cmd := &cobra.Command{Use: "delete CLUSTER", Aliases: []string{"rm", "remove"}, Short: "Forget a cluster and its secrets",
+	cmd := &cobra.Command{
+		Use: "delete CLUSTER", Aliases: []string{"rm", "remove"}, Short: "Forget a cluster and its secrets",
 		Long:    "Forget a cluster and its secrets: nobody can log in to nodes of it any more. It is refused while servers belong to it.\nAt a terminal the name has to be typed once more, unless --yes is given.",
 		Example: "  talos-manager cluster delete test --yes", Args: takes("CLUSTER"),
 		ValidArgsFunction: p.completeBy(clusterNames, false),
@@ -152,7 +159,8 @@ func (p *program) clusterDelete() *cobra.Command {
 			}
 			p.done("cluster %s deleted", v.Name)
 			return nil
-		})}
+		}),
+	}
 	cmd.Flags().BoolVarP(&sure, "yes", "y", false, "do not ask")
 	return cmd
 }

@@ -54,8 +54,10 @@ func (p *program) contents(f *pflag.FlagSet, c *client.ConfigContents) error {
 }
 
 func (p *program) configCreate() *cobra.Command {
-	cmd := &cobra.Command{Use: "create NAME", Short: "Create a config",
-		Example: "  talos-manager config create base --patch-all @all.yaml --patch-worker @worker.yaml", Args: takes("NAME")}
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Create a config",
+		Example: "  talos-manager config create base --patch-all @all.yaml --patch-worker @worker.yaml", Args: takes("NAME"),
+	}
 	contentFlags(cmd.Flags())
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
 		n := client.NewConfig{Name: args[0]}
@@ -99,18 +101,21 @@ func patches(c client.ConfigContents) (text string) {
 }
 
 func (p *program) configList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the configs", Example: "  talos-manager config list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the configs", Example: "  talos-manager config list", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Configs(ctx)
 			if err != nil {
 				return err
 			}
 			return p.showConfigs(l, l)
-		})}
+		}),
+	}
 }
 
 func (p *program) configShow() *cobra.Command {
-	return &cobra.Command{Use: "show CONFIG", Short: "Show a config with its patches", Example: "  talos-manager config show base", Args: takes("CONFIG"),
+	return &cobra.Command{
+		Use: "show CONFIG", Short: "Show a config with its patches", Example: "  talos-manager config show base", Args: takes("CONFIG"),
 		ValidArgsFunction: p.completeBy(configNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			v, err := c.Config(ctx, args[0])
@@ -130,16 +135,19 @@ func (p *program) configShow() *cobra.Command {
 				t.block("patch for control planes", v.PatchControlPlane)
 				t.block("patch for workers", v.PatchWorker)
 			})
-		})}
+		}),
+	}
 }
 
 func (p *program) configUpdate() *cobra.Command {
-	cmd := &cobra.Command{Use: "update CONFIG", Short: "Change a config",
+	cmd := &cobra.Command{
+		Use: "update CONFIG", Short: "Change a config",
 		Long: `Change a config. What is not given stays as it is; an empty patch takes it away. It is refused if a server that uses the
 config could not work with it, or if somebody else changed it meanwhile. Machines keep what they have until they are
 installed again.`,
 		Example: "  talos-manager config update base --patch-worker @worker.yaml\n  talos-manager config update base --name common", Args: takes("CONFIG"),
-		ValidArgsFunction: p.completeBy(configNames, false)}
+		ValidArgsFunction: p.completeBy(configNames, false),
+	}
 	contentFlags(cmd.Flags())
 	cmd.Flags().String("name", "", "new name")
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
@@ -172,7 +180,8 @@ installed again.`,
 }
 
 func (p *program) configRevisions() *cobra.Command {
-	return &cobra.Command{Use: "revisions CONFIG", Short: "List who saved what when", Example: "  talos-manager config revisions base -o yaml", Args: takes("CONFIG"),
+	return &cobra.Command{
+		Use: "revisions CONFIG", Short: "List who saved what when", Example: "  talos-manager config revisions base -o yaml", Args: takes("CONFIG"),
 		ValidArgsFunction: p.completeBy(configNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			l, err := c.ConfigRevisions(ctx, args[0])
@@ -185,11 +194,13 @@ func (p *program) configRevisions() *cobra.Command {
 					t.row(fmt.Sprintf("%.12s", r.Revision), r.Actor, t.age(r.At), patches(r.ConfigContents))
 				}
 			})
-		})}
+		}),
+	}
 }
 
 func (p *program) configDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete CONFIG", Aliases: []string{"rm", "remove"}, Short: "Forget a config that nobody uses", Example: "  talos-manager config delete base", Args: takes("CONFIG"),
+	return &cobra.Command{
+		Use: "delete CONFIG", Aliases: []string{"rm", "remove"}, Short: "Forget a config that nobody uses", Example: "  talos-manager config delete base", Args: takes("CONFIG"),
 		ValidArgsFunction: p.completeBy(configNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.DeleteConfig(ctx, args[0]); err != nil {
@@ -197,12 +208,14 @@ func (p *program) configDelete() *cobra.Command {
 			}
 			p.done("config %s deleted", args[0])
 			return nil
-		})}
+		}),
+	}
 }
 
 func (p *program) machineConfigCommand() *cobra.Command {
 	var secrets bool
-	show := &cobra.Command{Use: "show SERVER", Short: "Print the machine config that a server has or would get",
+	show := &cobra.Command{
+		Use: "show SERVER", Short: "Print the machine config that a server has or would get",
 		Long:    "Print the machine config that a server has or would get, from the records as they are now. Secrets are replaced by\nstars; with --secrets they are there, and that is noted in the events.",
 		Example: "  talos-manager machine-config show worker-1\n  talos-manager machine-config show worker-1 --secrets > worker-1.yaml", Args: takes("SERVER"),
 		ValidArgsFunction: p.completeBy(serverNames, false),
@@ -216,7 +229,8 @@ func (p *program) machineConfigCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprint(p.out, m.YAML)
 			return err
-		})}
+		}),
+	}
 	show.Flags().BoolVar(&secrets, "secrets", false, "with secrets; this is noted in the events")
 	return p.noun("machine-config", "What is handed to machines", "", show)
 }

@@ -99,8 +99,10 @@ func (p *program) current() (manager, error) {
 	}
 	chosen := first(p.context, all.Context)
 	if chosen == "" {
-		return manager{}, &usage{text: "which manager?",
-			hint: "name it with --url and --token, with TALOS_MANAGER_URL and TALOS_MANAGER_TOKEN, or log in once: talos-manager context add NAME --url URL --password-stdin"}
+		return manager{}, &usage{
+			text: "which manager?",
+			hint: "name it with --url and --token, with TALOS_MANAGER_URL and TALOS_MANAGER_TOKEN, or log in once: talos-manager context add NAME --url URL --password-stdin",
+		}
 	}
 	return all.find(chosen)
 }
@@ -197,7 +199,8 @@ func tokenName() string {
 }
 
 func (p *program) contextList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the contexts", Example: "  talos-manager context list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the contexts", Example: "  talos-manager context list", Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			all, err := readContexts()
 			if err != nil {
@@ -221,11 +224,13 @@ func (p *program) contextList() *cobra.Command {
 					t.row(map[bool]string{true: "*", false: " "}[c.Current], c.Name, c.URL)
 				}
 			})
-		}}
+		},
+	}
 }
 
 func (p *program) contextUse() *cobra.Command {
-	return &cobra.Command{Use: "use NAME", Short: "Use another manager from now on", Example: "  talos-manager context use staging", Args: takes("NAME"),
+	return &cobra.Command{
+		Use: "use NAME", Short: "Use another manager from now on", Example: "  talos-manager context use staging", Args: takes("NAME"),
 		ValidArgsFunction: cobra.FixedCompletions(p.contextNames(), cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(_ *cobra.Command, args []string) error {
 			all, err := readContexts()
@@ -242,11 +247,13 @@ func (p *program) contextUse() *cobra.Command {
 			}
 			p.done("context %s is used from now on: %s", args[0], m.URL)
 			return nil
-		}}
+		},
+	}
 }
 
 func (p *program) contextRemove() *cobra.Command {
-	return &cobra.Command{Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a manager; its token stays valid",
+	return &cobra.Command{
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a manager; its token stays valid",
 		Long:    "Forget a manager. Its token stays valid until it is revoked: talos-manager token delete.",
 		Example: "  talos-manager context remove staging", Args: takes("NAME"),
 		ValidArgsFunction: cobra.FixedCompletions(p.contextNames(), cobra.ShellCompDirectiveNoFileComp),
@@ -267,5 +274,6 @@ func (p *program) contextRemove() *cobra.Command {
 			}
 			p.done("context %s removed", args[0])
 			return nil
-		}}
+		},
+	}
 }

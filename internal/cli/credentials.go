@@ -29,7 +29,8 @@ func (p *program) clusterKubeconfig() *cobra.Command {
 func (p *program) credentials(what, short, long string, fetch func(*client.Client) func(context.Context, string) ([]byte, error)) *cobra.Command {
 	var file string
 	var force bool
-	cmd := &cobra.Command{Use: what + " CLUSTER", Short: short, Long: long + "\nIt is printed, or written to a file that only you can read.",
+	cmd := &cobra.Command{
+		Use: what + " CLUSTER", Short: short, Long: long + "\nIt is printed, or written to a file that only you can read.",
 		Example: fmt.Sprintf("  talos-manager cluster %s prod -f %s", what, what), Args: takes("CLUSTER"),
 		ValidArgsFunction: p.completeBy(clusterNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
@@ -51,7 +52,8 @@ func (p *program) credentials(what, short, long string, fetch func(*client.Clien
 			}
 			p.done("%s of %s written to %s", what, args[0], file)
 			return nil
-		})}
+		}),
+	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "write it to this file")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file")
 	must(cmd.MarkFlagFilename("file"))

@@ -12,7 +12,8 @@ import (
 
 func (p *program) eventCommand() *cobra.Command {
 	var f client.EventFilter
-	list := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List what happened, newest first",
+	list := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List what happened, newest first",
 		Example: "  talos-manager event list\n  talos-manager event list --subject server --target worker-1", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Events(ctx, f)
@@ -28,7 +29,8 @@ func (p *program) eventCommand() *cobra.Command {
 					t.row(e.At.Local().Format(time.DateTime), e.Actor, e.Verb, e.Text)
 				}
 			})
-		})}
+		}),
+	}
 	fs := list.Flags()
 	fs.StringVar(&f.Subject, "subject", "", "only about this: server, cluster, account, config, schematic, rule, operation, token")
 	fs.StringVar(&f.Target, "target", "", "only about the one of this id; of a server, cluster or account its name")
@@ -43,7 +45,8 @@ func (p *program) tokenCommand() *cobra.Command {
 }
 
 func (p *program) tokenCreate() *cobra.Command {
-	return &cobra.Command{Use: "create NAME", Short: "Make an API token; it is shown this once", Example: "  talos-manager token create ci > token", Args: takes("NAME"),
+	return &cobra.Command{
+		Use: "create NAME", Short: "Make an API token; it is shown this once", Example: "  talos-manager token create ci > token", Args: takes("NAME"),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			t, err := c.CreateToken(ctx, client.NewToken{Name: args[0]})
 			if err != nil {
@@ -51,11 +54,13 @@ func (p *program) tokenCreate() *cobra.Command {
 			}
 			p.done("token %s, shown this once:", t.Name)
 			return p.show(t, func(out *table) { fmt.Fprintln(out.w, t.Token) })
-		})}
+		}),
+	}
 }
 
 func (p *program) tokenList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the API tokens", Example: "  talos-manager token list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the API tokens", Example: "  talos-manager token list", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Tokens(ctx)
 			if err != nil {
@@ -70,11 +75,13 @@ func (p *program) tokenList() *cobra.Command {
 					t.row(k.Name, k.Actor, t.age(k.CreatedAt), first(t.age(k.UsedAt), "never"))
 				}
 			})
-		})}
+		}),
+	}
 }
 
 func (p *program) tokenDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete TOKEN", Aliases: []string{"rm", "remove"}, Short: "Revoke an API token", Example: "  talos-manager token delete ci", Args: takes("TOKEN"),
+	return &cobra.Command{
+		Use: "delete TOKEN", Aliases: []string{"rm", "remove"}, Short: "Revoke an API token", Example: "  talos-manager token delete ci", Args: takes("TOKEN"),
 		ValidArgsFunction: p.completeBy(tokenNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.DeleteToken(ctx, args[0]); err != nil {
@@ -82,5 +89,6 @@ func (p *program) tokenDelete() *cobra.Command {
 			}
 			p.done("token %s revoked", args[0])
 			return nil
-		})}
+		}),
+	}
 }

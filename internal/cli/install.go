@@ -105,8 +105,10 @@ func (p *program) conclude(ctx context.Context, c *client.Client, ops []watched,
 	}
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, &client.Error{Kind: client.Unavailable, Message: "not over after " + w.timeout.String(),
-			Hint: "it goes on: talos-manager operation list --state active"})
+		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, &client.Error{
+			Kind: client.Unavailable, Message: "not over after " + w.timeout.String(),
+			Hint: "it goes on: talos-manager operation list --state active",
+		})
 		defer cancel()
 	}
 	problems := []error{p.watch(ctx, c, ops), p.showWatched(ops, w.one)}

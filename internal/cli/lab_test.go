@@ -37,9 +37,11 @@ var bundle = sync.OnceValues(func() ([]byte, error) { return machineconfig.NewSe
 // "journal" does it.
 func setup(env *testscript.Env) error {
 	cloud := hetzner.Token("cli")
-	sim, err := simulator.New(simulator.Options{World: world.Options{Speed: 50},
+	sim, err := simulator.New(simulator.Options{
+		World: world.Options{Speed: 50},
 		Robot: hetzner.RobotOptions{Logins: []hetzner.Login{{User: "#ws+cli", Password: "secret"}}},
-		Cloud: hetzner.CloudOptions{Projects: []hetzner.Project{{Token: cloud}}}})
+		Cloud: hetzner.CloudOptions{Projects: []hetzner.Project{{Token: cloud}}},
+	})
 	if err != nil {
 		return err
 	}
@@ -87,13 +89,17 @@ func manage(env *testscript.Env, sim *simulator.Simulator) (*app.App, error) {
 		return nil, err
 	}
 	env.Defer(func() { os.RemoveAll(dir) })
-	settings, err := app.Read(map[string]string{"data-dir": dir, "password": password, "host": "https://manager.example.com",
-		"cloud-url": sim.CloudURL(), "robot-url": sim.RobotURL(), "factory-url": sim.FactoryURL(), "pace": "50"}, func(string) string { return "" }, "")
+	settings, err := app.Read(map[string]string{
+		"data-dir": dir, "password": password, "host": "https://manager.example.com",
+		"cloud-url": sim.CloudURL(), "robot-url": sim.RobotURL(), "factory-url": sim.FactoryURL(), "pace": "50",
+	}, func(string) string { return "" }, "")
 	if err != nil {
 		return nil, err
 	}
-	a, err := app.New(context.Background(), settings, app.Options{Version: "v1.2.3", Dial: sim.Dial,
-		Engine: workflow.Options{Poll: 50 * time.Millisecond, Backoff: 50 * time.Millisecond}})
+	a, err := app.New(context.Background(), settings, app.Options{
+		Version: "v1.2.3", Dial: sim.Dial,
+		Engine: workflow.Options{Poll: 50 * time.Millisecond, Backoff: 50 * time.Millisecond},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +167,10 @@ func journal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	now, text := time.Now(), args[2]
 	step := "reach the rescue system"
-	change := workflow.Change{Release: true, State: fleet.Waiting, WaitUntil: &now, Step: &step,
-		Steps: []fleet.OperationStep{{Name: step, State: fleet.Running, Attempts: 1, StartedAt: now}}}
+	change := workflow.Change{
+		Release: true, State: fleet.Waiting, WaitUntil: &now, Step: &step,
+		Steps: []fleet.OperationStep{{Name: step, State: fleet.Running, Attempts: 1, StartedAt: now}},
+	}
 	switch args[0] {
 	case "log":
 		change.Log = []fleet.LogLine{{At: now, Step: step, Level: "info", Text: text}}

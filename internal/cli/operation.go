@@ -22,7 +22,8 @@ func (p *program) operationCommand() *cobra.Command {
 
 func (p *program) operationList() *cobra.Command {
 	var f client.OperationFilter
-	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List operations, newest first",
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List operations, newest first",
 		Example: "  talos-manager operation list --state active\n  talos-manager operation list --server worker-1 --kind server.install", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Operations(ctx, f)
@@ -31,7 +32,8 @@ func (p *program) operationList() *cobra.Command {
 			}
 			p.none(len(l.Items), "operations", "")
 			return p.showOperations(l, l)
-		})}
+		}),
+	}
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.States, "state", nil, "only in these states: pending, running, waiting, asking, succeeded, failed, cancelled; active is all that are not over")
 	fs.StringVar(&f.Server, "server", "", "only of this server")
@@ -75,7 +77,8 @@ func detail(o client.Operation) string {
 }
 
 func (p *program) operationShow() *cobra.Command {
-	return &cobra.Command{Use: "show OPERATION", Short: "Show an operation with its steps", Example: "  talos-manager operation show d0f3k2…", Args: takes("OPERATION"),
+	return &cobra.Command{
+		Use: "show OPERATION", Short: "Show an operation with its steps", Example: "  talos-manager operation show d0f3k2…", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			o, err := c.Operation(ctx, args[0])
@@ -83,7 +86,8 @@ func (p *program) operationShow() *cobra.Command {
 				return err
 			}
 			return p.show(o, func(t *table) { describeOperation(t, o) })
-		})}
+		}),
+	}
 }
 
 func describeOperation(t *table, o client.Operation) {
@@ -138,7 +142,8 @@ func attempts(n int) string {
 
 func (p *program) operationLogs() *cobra.Command {
 	var follow bool
-	cmd := &cobra.Command{Use: "logs OPERATION", Aliases: []string{"log"}, Short: "Print the log of an operation",
+	cmd := &cobra.Command{
+		Use: "logs OPERATION", Aliases: []string{"log"}, Short: "Print the log of an operation",
 		Long:    "Print the log of an operation. With --follow it goes on until the operation is over, also when the manager is restarted\nmeanwhile; -o json then prints one line of JSON for each line of the log.",
 		Example: "  talos-manager operation logs d0f3k2… --follow", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
@@ -155,7 +160,8 @@ func (p *program) operationLogs() *cobra.Command {
 					fmt.Fprintln(t.w, logLine(line))
 				}
 			})
-		})}
+		}),
+	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the operation is over")
 	return cmd
 }
@@ -196,7 +202,8 @@ func (p *program) follow(ctx context.Context, c *client.Client, id string) error
 }
 
 func (p *program) operationCancel() *cobra.Command {
-	return &cobra.Command{Use: "cancel OPERATION", Short: "Stop an operation; what was done to the machine stays done", Example: "  talos-manager operation cancel d0f3k2…", Args: takes("OPERATION"),
+	return &cobra.Command{
+		Use: "cancel OPERATION", Short: "Stop an operation; what was done to the machine stays done", Example: "  talos-manager operation cancel d0f3k2…", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			o, err := c.CancelOperation(ctx, args[0])
@@ -204,16 +211,19 @@ func (p *program) operationCancel() *cobra.Command {
 				return err
 			}
 			return p.showOperations(client.List[client.Operation]{Items: []client.Operation{o}}, o)
-		})}
+		}),
+	}
 }
 
 func (p *program) operationRetry() *cobra.Command {
 	w := waiting{one: true}
-	cmd := &cobra.Command{Use: "retry OPERATION", Short: "Continue a failed or cancelled operation at the step where it stopped", Example: "  talos-manager operation retry d0f3k2… --wait", Args: takes("OPERATION"),
+	cmd := &cobra.Command{
+		Use: "retry OPERATION", Short: "Continue a failed or cancelled operation at the step where it stopped", Example: "  talos-manager operation retry d0f3k2… --wait", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			return p.resume(ctx, c, args[0], w, c.RetryOperation)
-		})}
+		}),
+	}
 	w.flags(cmd)
 	return cmd
 }
@@ -221,7 +231,8 @@ func (p *program) operationRetry() *cobra.Command {
 func (p *program) operationApprove() *cobra.Command {
 	w := waiting{one: true}
 	var answer string
-	cmd := &cobra.Command{Use: "approve OPERATION", Short: "Answer the question of an operation",
+	cmd := &cobra.Command{
+		Use: "approve OPERATION", Short: "Answer the question of an operation",
 		Long:    "Answer the question of an operation. Without --answer the question is shown and the answer read from the terminal.",
 		Example: "  talos-manager operation approve d0f3k2…\n  talos-manager operation approve d0f3k2… --answer S64GNX0T", Args: takes("OPERATION"),
 		ValidArgsFunction: p.completeBy(operationIDs, false),
@@ -235,7 +246,8 @@ func (p *program) operationApprove() *cobra.Command {
 			return p.resume(ctx, c, args[0], w, func(ctx context.Context, id string) (client.Operation, error) {
 				return c.ApproveOperation(ctx, id, answer)
 			})
-		})}
+		}),
+	}
 	cmd.Flags().StringVar(&answer, "answer", "", "the answer; what is accepted is in the question")
 	w.flags(cmd)
 	return cmd

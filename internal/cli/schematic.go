@@ -20,8 +20,10 @@ func (p *program) schematicCommand() *cobra.Command {
 
 func (p *program) schematicCreate() *cobra.Command {
 	var text string
-	cmd := &cobra.Command{Use: "create NAME --file FILE", Short: "Create a schematic",
-		Example: "  talos-manager schematic create storage --file storage.yaml\n  talos-manager schematic create storage --yaml 'customization: {systemExtensions: {officialExtensions: [siderolabs/iscsi-tools]}}'", Args: takes("NAME")}
+	cmd := &cobra.Command{
+		Use: "create NAME --file FILE", Short: "Create a schematic",
+		Example: "  talos-manager schematic create storage --file storage.yaml\n  talos-manager schematic create storage --yaml 'customization: {systemExtensions: {officialExtensions: [siderolabs/iscsi-tools]}}'", Args: takes("NAME"),
+	}
 	var file string
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
 		if (text == "") == (file == "") {
@@ -61,18 +63,21 @@ func (p *program) showSchematics(l client.List[client.Schematic], v any) error {
 }
 
 func (p *program) schematicList() *cobra.Command {
-	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the schematics", Example: "  talos-manager schematic list", Args: takes(),
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the schematics", Example: "  talos-manager schematic list", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Schematics(ctx)
 			if err != nil {
 				return err
 			}
 			return p.showSchematics(l, l)
-		})}
+		}),
+	}
 }
 
 func (p *program) schematicShow() *cobra.Command {
-	return &cobra.Command{Use: "show SCHEMATIC", Short: "Show a schematic", Example: "  talos-manager schematic show storage", Args: takes("SCHEMATIC"),
+	return &cobra.Command{
+		Use: "show SCHEMATIC", Short: "Show a schematic", Example: "  talos-manager schematic show storage", Args: takes("SCHEMATIC"),
 		ValidArgsFunction: p.completeBy(schematicNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			v, err := c.Schematic(ctx, args[0])
@@ -86,11 +91,13 @@ func (p *program) schematicShow() *cobra.Command {
 				t.field("created", t.ago(v.CreatedAt))
 				t.block("customization", v.YAML)
 			})
-		})}
+		}),
+	}
 }
 
 func (p *program) schematicDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete SCHEMATIC", Aliases: []string{"rm", "remove"}, Short: "Forget a schematic that nobody uses", Example: "  talos-manager schematic delete storage", Args: takes("SCHEMATIC"),
+	return &cobra.Command{
+		Use: "delete SCHEMATIC", Aliases: []string{"rm", "remove"}, Short: "Forget a schematic that nobody uses", Example: "  talos-manager schematic delete storage", Args: takes("SCHEMATIC"),
 		ValidArgsFunction: p.completeBy(schematicNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.DeleteSchematic(ctx, args[0]); err != nil {
@@ -98,7 +105,8 @@ func (p *program) schematicDelete() *cobra.Command {
 			}
 			p.done("schematic %s deleted", args[0])
 			return nil
-		})}
+		}),
+	}
 }
 
 func (p *program) ruleCommand() *cobra.Command {
@@ -110,9 +118,11 @@ func (p *program) ruleCommand() *cobra.Command {
 func (p *program) ruleCreate() *cobra.Command {
 	var n client.NewRule
 	var labels, taints []string
-	cmd := &cobra.Command{Use: "create --match TEXT", Short: "Create a label and taint rule",
+	cmd := &cobra.Command{
+		Use: "create --match TEXT", Short: "Create a label and taint rule",
 		Example: `  talos-manager rule create --match worker --label node-role.kubernetes.io/worker=
-  talos-manager rule create --match db --cluster prod --label tier=db --taint dedicated=db:NoSchedule`, Args: takes()}
+  talos-manager rule create --match db --cluster prod --label tier=db --taint dedicated=db:NoSchedule`, Args: takes(),
+	}
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, _ []string) (err error) {
 		if n.Labels, err = fleet.ParseLabels(strings.Join(labels, "\n")); err != nil {
 			return err
@@ -155,7 +165,8 @@ func (p *program) showRules(l client.List[client.Rule], v any) error {
 
 func (p *program) ruleList() *cobra.Command {
 	var cluster string
-	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the rules, in the order they are applied", Example: "  talos-manager rule list --cluster prod", Args: takes(),
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the rules, in the order they are applied", Example: "  talos-manager rule list --cluster prod", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Rules(ctx)
 			if err != nil {
@@ -169,14 +180,16 @@ func (p *program) ruleList() *cobra.Command {
 				l.Items = slices.DeleteFunc(l.Items, func(r client.Rule) bool { return r.Cluster != nil && r.Cluster.ID != v.ID })
 			}
 			return p.showRules(l, l)
-		})}
+		}),
+	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only those that apply to this cluster")
 	p.completeFlag(cmd, "cluster", clusterNames)
 	return cmd
 }
 
 func (p *program) ruleDelete() *cobra.Command {
-	return &cobra.Command{Use: "delete RULE", Aliases: []string{"rm", "remove"}, Short: "Forget a rule; what it put on nodes stays", Example: "  talos-manager rule delete d0f3k2…", Args: takes("RULE"),
+	return &cobra.Command{
+		Use: "delete RULE", Aliases: []string{"rm", "remove"}, Short: "Forget a rule; what it put on nodes stays", Example: "  talos-manager rule delete d0f3k2…", Args: takes("RULE"),
 		ValidArgsFunction: p.completeBy(ruleIDs, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.DeleteRule(ctx, args[0]); err != nil {
@@ -184,5 +197,6 @@ func (p *program) ruleDelete() *cobra.Command {
 			}
 			p.done("rule %s deleted", fmt.Sprint(args[0]))
 			return nil
-		})}
+		}),
+	}
 }

@@ -87,7 +87,8 @@ func now(s client.Server, t *table) string {
 }
 
 func (p *program) serverShow() *cobra.Command {
-	return &cobra.Command{Use: "show SERVER", Short: "Show everything that is known of a server", Example: "  talos-manager server show worker-1", Args: takes("SERVER"),
+	return &cobra.Command{
+		Use: "show SERVER", Short: "Show everything that is known of a server", Example: "  talos-manager server show worker-1", Args: takes("SERVER"),
 		ValidArgsFunction: p.completeBy(serverNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			s, err := c.Server(ctx, args[0])
@@ -95,7 +96,8 @@ func (p *program) serverShow() *cobra.Command {
 				return err
 			}
 			return p.show(s, func(t *table) { describeServer(t, s) })
-		})}
+		}),
+	}
 }
 
 func describeServer(t *table, s client.Server) {
@@ -162,7 +164,8 @@ func describeFacts(t *table, s client.Server) {
 
 func (p *program) serverSync() *cobra.Command {
 	var account string
-	cmd := &cobra.Command{Use: "sync", Short: "Ask the accounts now which servers they have",
+	cmd := &cobra.Command{
+		Use: "sync", Short: "Ask the accounts now which servers they have",
 		Long:    "Ask the accounts now which servers they have. Managers do so by themselves every few minutes. Nothing is ever removed\nbecause an account does not list it: it is marked as missing.",
 		Example: "  talos-manager server sync\n  talos-manager server sync --account robot", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
@@ -185,7 +188,8 @@ func (p *program) serverSync() *cobra.Command {
 				}
 			}
 			return errors.Join(problems...)
-		})}
+		}),
+	}
 	cmd.Flags().StringVar(&account, "account", "", "only this account")
 	p.completeFlag(cmd, "account", accountNames)
 	return cmd
@@ -213,7 +217,8 @@ func some(all []string) string {
 }
 
 func (p *program) serverRename() *cobra.Command {
-	return &cobra.Command{Use: "rename SERVER NAME", Short: "Rename a server at its provider", Example: "  talos-manager server rename 321321 worker-7", Args: takes("SERVER", "NAME"),
+	return &cobra.Command{
+		Use: "rename SERVER NAME", Short: "Rename a server at its provider", Example: "  talos-manager server rename 321321 worker-7", Args: takes("SERVER", "NAME"),
 		ValidArgsFunction: p.completeBy(serverNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			s, err := c.ChangeServer(ctx, args[0], client.ServerChange{Name: &args[1]})
@@ -222,11 +227,13 @@ func (p *program) serverRename() *cobra.Command {
 			}
 			p.done("server %s is now %s", args[0], s.Name)
 			return p.show(s, func(*table) {})
-		})}
+		}),
+	}
 }
 
 func (p *program) serverVSwitch() *cobra.Command {
-	return &cobra.Command{Use: "vswitch SERVER VSWITCH", Short: "Move a dedicated server into a vSwitch, or out of all with none",
+	return &cobra.Command{
+		Use: "vswitch SERVER VSWITCH", Short: "Move a dedicated server into a vSwitch, or out of all with none",
 		Long:    "Move a dedicated server into a vSwitch, or out of all with none. Robot takes a minute or two for it.",
 		Example: "  talos-manager vswitch list\n  talos-manager server vswitch worker-7 cg1hs5...", Args: takes("SERVER", "VSWITCH"),
 		ValidArgsFunction: p.completeBy(serverNames, false),
@@ -241,12 +248,14 @@ func (p *program) serverVSwitch() *cobra.Command {
 			}
 			p.done("server %s: vSwitch %s", s.Name, args[1])
 			return p.show(s, func(*table) {})
-		})}
+		}),
+	}
 }
 
 func (p *program) vswitchCommand() *cobra.Command {
 	return p.noun("vswitch", "Layer-2 networks of dedicated servers", "",
-		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the vSwitches of all Robot accounts", Example: "  talos-manager vswitch list", Args: takes(),
+		&cobra.Command{
+			Use: "list", Aliases: []string{"ls"}, Short: "List the vSwitches of all Robot accounts", Example: "  talos-manager vswitch list", Args: takes(),
 			RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 				l, err := c.VSwitches(ctx)
 				if err != nil {
@@ -261,12 +270,14 @@ func (p *program) vswitchCommand() *cobra.Command {
 						t.row(v.ID, v.Name, strconv.Itoa(v.VLAN), v.Account.Name, t.age(v.MissingSince))
 					}
 				})
-			})})
+			}),
+		})
 }
 
 func (p *program) sshKeyCommand() *cobra.Command {
 	return p.noun("ssh-key", "The key that opens rescue systems", "",
-		&cobra.Command{Use: "show", Short: "Show its public half", Example: "  talos-manager ssh-key show >> ~/.ssh/authorized_keys", Args: takes(),
+		&cobra.Command{
+			Use: "show", Short: "Show its public half", Example: "  talos-manager ssh-key show >> ~/.ssh/authorized_keys", Args: takes(),
 			RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 				k, err := c.SSHKey(ctx)
 				if err != nil {
@@ -276,5 +287,6 @@ func (p *program) sshKeyCommand() *cobra.Command {
 					p.done("fingerprints %s and %s", k.SHA256, k.MD5)
 				}
 				return p.show(k, func(t *table) { fmt.Fprintln(t.w, k.Public) })
-			})})
+			}),
+		})
 }

@@ -39,7 +39,8 @@ func thisBuild(version string) build {
 
 func (p *program) versionCommand() *cobra.Command {
 	var here bool
-	cmd := &cobra.Command{Use: "version", Short: "Print the versions of this program and of the manager",
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print the versions of this program and of the manager",
 		Example: "  talos-manager version\n  talos-manager version --client -o json", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := struct {
@@ -68,7 +69,8 @@ func (p *program) versionCommand() *cobra.Command {
 				return err
 			}
 			return problem
-		}}
+		},
+	}
 	cmd.Flags().BoolVar(&here, "client", false, "only of this program; ask no manager")
 	return cmd
 }
