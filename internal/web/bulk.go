@@ -40,6 +40,7 @@ func (d bulkData) verb() string {
 func (s *site) bulkInstall(r *http.Request) (view, error) {
 	return s.bulk(r, "/install", "Install Talos", installProblem)
 }
+
 func (s *site) bulkRescue(r *http.Request) (view, error) {
 	return s.bulk(r, "/rescue", "Boot the rescue system", rescueProblem)
 }

@@ -45,8 +45,15 @@ func (f eventFilter) address() string {
 
 func subjectOptions() []option {
 	return []option{
-		{"", "Everything"}, {"server", "Servers"}, {"cluster", "Clusters"}, {"account", "Accounts"}, {"config", "Configs"},
-		{"schematic", "Schematics"}, {"rule", "Rules"}, {"operation", "Operations"}, {"token", "Tokens"},
+		{"", "Everything"},
+		{"server", "Servers"},
+		{"cluster", "Clusters"},
+		{"account", "Accounts"},
+		{"config", "Configs"},
+		{"schematic", "Schematics"},
+		{"rule", "Rules"},
+		{"operation", "Operations"},
+		{"token", "Tokens"},
 	}
 }
 

@@ -116,6 +116,9 @@ func (st *stream) begin() error {
 	if err := st.look(); err != nil {
 		return err
 	}
+	if st.view.wants == nil {
+		return fleet.Errorf(fleet.NotFound, "page %s has no stream", st.view.address)
+	}
 	q := st.r.URL.Query()
 	st.log = st.view.log
 	st.last, _ = strconv.ParseInt(q.Get("after"), 10, 64)

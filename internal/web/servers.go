@@ -77,11 +77,6 @@ func (f serverFilter) store() store.ServerFilter {
 	return o
 }
 
-// narrow says whether the filter leaves anything out.
-func (f serverFilter) narrow() bool {
-	return f.Search != "" || f.State != "" || f.Cluster != "" || f.Account != "" || f.Role != ""
-}
-
 // address is where the page with this filter is; what is not set is not in it.
 func (f serverFilter) address() string {
 	q := url.Values{}

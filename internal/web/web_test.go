@@ -102,7 +102,7 @@ func TestEveryPageIsSoundWithRecords(t *testing.T) {
 
 func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	l := newLab(t)
-	for _, path := range []string{"/servers/nobody", "/clusters/nobody", "/operations/nobody", "/no/such/page", "/assets/none.js", "/operations/nobody/log.txt", "/live/servers/nobody"} {
+	for _, path := range []string{"/servers/nobody", "/clusters/nobody", "/operations/nobody", "/no/such/page", "/assets/none.js", "/operations/nobody/log.txt", "/live/servers/nobody", "/live/install"} {
 		l.get(t, path, http.StatusNotFound).has(t, "Not found")
 	}
 	l.get(t, "/servers?sort=password", http.StatusUnprocessableEntity).has(t, "cannot be sorted by")
@@ -253,10 +253,9 @@ func TestAssetsAreKeptByBrowsers(t *testing.T) {
 
 func TestColoursCanBeChosen(t *testing.T) {
 	l := newLab(t)
-	p := l.get(t, "/events", http.StatusOK)
 	for _, theme := range []string{"dark", "light", ""} {
 		r, err := l.browser.PostForm(l.server.URL+"/theme", url.Values{"theme": {theme}, "next": {"/events"}})
-		p = l.read(t, r, err, http.StatusOK)
+		p := l.read(t, r, err, http.StatusOK)
 		if got := attr(p.tags("html")[0], "data-theme"); got != theme || p.path != "/events" {
 			t.Errorf("theme %q at %s, want %q", got, p.path, theme)
 		}
