@@ -179,10 +179,11 @@ func (c *catalog) typeOf(m *world.Machine) serverType {
 	return t
 }
 
-// place finds a location by name, or by a data centre of it (fsn1-dc14); the first one otherwise.
+// place finds a location by name, by its id in text (which hcloud-go sends), or by a data centre of it (fsn1-dc14);
+// the first one otherwise.
 func (c *catalog) place(name string) (location, bool) {
 	for _, l := range c.locations {
-		if l.Name == name || len(name) > len(l.Name) && name[:len(l.Name)+1] == l.Name+"-" {
+		if l.Name == name || strconv.FormatInt(l.ID, 10) == name || len(name) > len(l.Name) && name[:len(l.Name)+1] == l.Name+"-" {
 			return l, true
 		}
 	}

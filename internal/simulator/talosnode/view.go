@@ -9,6 +9,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/api/resource/definitions/block"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/talosnode/host"
@@ -87,6 +88,10 @@ func (n *node) view() resources.View {
 	}
 	for _, e := range n.info.Extensions {
 		v.Extensions = append(v.Extensions, resources.Extension{Name: e[strings.LastIndex(e, "/")+1:], Version: n.info.Version, Author: "Sidero Labs"})
+	}
+	if n.info.Schematic != "" { // the factory puts one into every image, that of the vanilla schematic included (image-factory internal/profile)
+		v.Extensions = append(v.Extensions, resources.Extension{Name: constants.ImageFactorySchematicExtensionName, Version: n.info.Schematic,
+			Author: "Image Factory (https://factory.talos.dev)", Description: "Virtual extension which specifies the schematic of the image built with Image Factory."})
 	}
 	if n.boot != nil {
 		v.SystemDisk = n.boot.Name

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/extensions"
@@ -79,6 +80,10 @@ func (v View) runtime(w *wanted) {
 	for i, e := range v.Extensions {
 		w.add("runtime.ExtensionStatusController",
 			with(runtime.NewExtensionStatus(runtime.NamespaceName, strconv.Itoa(i)), e.layer(i)))
+		if flavor, url, _ := strings.Cut(e.Author, " ("); e.Name == constants.ImageFactorySchematicExtensionName {
+			w.add("runtime.ImageFactorySchematicController", with(runtime.NewImageFactorySchematic(runtime.NamespaceName, runtime.ImageFactorySchematicID),
+				runtime.ImageFactorySchematicSpec{SchematicID: e.Version, Flavor: flavor, APIURL: strings.TrimSuffix(url, ")")}))
+		}
 	}
 	for _, m := range v.Modules {
 		w.add("runtime.LoadedKernelModuleController", with(runtime.NewLoadedKernelModule(runtime.NamespaceName, m),
@@ -87,7 +92,7 @@ func (v View) runtime(w *wanted) {
 }
 
 func (e Extension) layer(i int) extensions.Layer {
-	l := extensions.Layer{Image: fmt.Sprintf("%02d-%s.sqsh", i, e.Name)}
+	l := extensions.Layer{Image: fmt.Sprintf("%d.sqsh", i)}
 	l.Metadata.Name, l.Metadata.Version, l.Metadata.Author, l.Metadata.Description = e.Name, e.Version, e.Author, e.Description
 	return l
 }
