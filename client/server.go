@@ -58,7 +58,7 @@ type Assignment struct {
 	Config        *Ref   `json:"config,omitempty" doc:"absent: the cluster's"`
 	Schematic     *Ref   `json:"schematic,omitempty" doc:"absent: the cluster's"`
 	PrivateIP     string `json:"privateIP,omitempty" doc:"without prefix length"`
-	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only or smallest disk"`
+	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only disk of 10 GB or more"`
 	EphemeralDisk string `json:"ephemeralDisk,omitempty" doc:"wwid:… of a disk or uuid:… of an md array"`
 	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML; not in lists"`
 }
