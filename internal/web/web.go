@@ -188,8 +188,11 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if kind == fleet.Internal {
 		s.Log.Error("page", "path", r.URL.Path, "error", err)
 	}
-	f := frameData{Title: failureTitle(kind), Actor: access.Actor(r.Context()), Version: s.Version, Theme: themeOf(r), Address: "/", Assets: s.assets}
-	if e := write(r.Context(), w, httpd.Status(kind), frame(f, failurePage(kind, noticeOf(err)))); e != nil {
+	f, e := s.frameOf(r.Context(), r, view{title: failureTitle(kind), address: "/"})
+	if e != nil {
+		f.Actor = "" // without the database nothing can be said of what runs: the page stands alone
+	}
+	if e = write(r.Context(), w, httpd.Status(kind), frame(f, failurePage(kind, noticeOf(err)))); e != nil {
 		http.Error(w, err.Error(), httpd.Status(kind))
 	}
 }

@@ -97,6 +97,7 @@ func TestEveryPageIsSoundWithRecords(t *testing.T) {
 	if p.has(t, "1–1 of 1"); attr(p.byID("filter-search"), "value") != "server-4" || p.byID("server-"+l.serverNamed(t, "server-4").ID) == nil {
 		t.Error("the filter without JavaScript does not filter, or forgets what was searched")
 	}
+	l.get(t, "/nowhere", http.StatusNotFound).has(t, "There is no page /nowhere", "1 question")
 	l.get(t, "/servers/server-7", http.StatusOK).has(t, "was cancelled at its provider")
 }
 
@@ -304,4 +305,17 @@ func BenchmarkServersPage(b *testing.B) {
 		size = w.Body.Len()
 	}
 	b.ReportMetric(float64(size), "bytes/page")
+}
+
+func TestWithoutTheDatabaseThePageSaysSo(t *testing.T) {
+	l := newLab(t)
+	must(t, l.store.Close())
+	r, err := l.browser.Get(l.server.URL + "/servers")
+	must(t, err)
+	p := l.read(t, r, nil, r.StatusCode)
+	if r.StatusCode < 500 {
+		t.Errorf("status %s", r.Status)
+	}
+	p.hasNot(t, "Nothing running")
+	p.has(t, "To the overview")
 }
