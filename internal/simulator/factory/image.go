@@ -109,7 +109,7 @@ func (f *Factory) asset(id, version, path string) (*asset, error) {
 				delete(f.assets, old)
 			}
 		}
-		a = &asset{}
+		a = &asset{etag: tag(key)}
 		f.assets[key] = a
 	}
 	f.mu.Unlock()
@@ -120,7 +120,6 @@ func (f *Factory) asset(id, version, path string) (*asset, error) {
 		f.mu.Unlock()
 		return nil, a.err
 	}
-	a.etag = tag(key)
 	return a, nil
 }
 
