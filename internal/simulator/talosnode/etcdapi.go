@@ -2,7 +2,6 @@ package talosnode
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -328,48 +327,6 @@ func (n *node) etcdVersion() string {
 		return "3.7.0"
 	}
 	return "3.6.12"
-}
-
-// A snapshot of the simulator is a bolt file's first page with the key of the Kubernetes state behind it.
-const (
-	snapshotSize = 64 << 10
-	snapshotKey  = "talosnode-etcd:"
-	chunkSize    = 1024
-)
-
-// EtcdSnapshot implements machine.MachineServiceServer; it needs no quorum.
-func (v *server) EtcdSnapshot(_ *machine.EtcdSnapshotRequest, out grpc.ServerStreamingServer[common.Data]) error {
-	e, _, err := v.ownEtcd(out.Context(), "etcd snapshot")
-	if err != nil {
-		return err
-	}
-	v.node.env.Clusters.with(func() { e.copied = true })
-	data := make([]byte, snapshotSize)
-	copy(data, "\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\xed\xda\x0c\xed\x02\x00\x00\x00\x00\x10")
-	copy(data[4096:], snapshotKey+hex.EncodeToString([]byte(e.kube))+"\n")
-	for len(data) > 0 {
-		n := min(chunkSize, len(data))
-		if err := out.Send(&common.Data{Bytes: data[:n]}); err != nil {
-			return err
-		}
-		data = data[n:]
-	}
-	return nil
-}
-
-var snapshotText = regexp.MustCompile(snapshotKey + `([0-9a-f]+)`)
-
-// snapshotOf gives the key of the Kubernetes state in a snapshot, "" for one of something else.
-func snapshotOf(data []byte) string {
-	m := snapshotText.FindSubmatch(data)
-	if m == nil {
-		return ""
-	}
-	key, err := hex.DecodeString(string(m[1]))
-	if err != nil {
-		return ""
-	}
-	return string(key)
 }
 
 // EtcdRecover implements machine.MachineServiceServer: an upload that Bootstrap may use.

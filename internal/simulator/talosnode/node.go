@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	configmachine "github.com/siderolabs/talos/pkg/machinery/config/machine"
@@ -36,6 +37,7 @@ type node struct {
 	halted chan outcome
 	boot   *world.Disk // Talos is installed there
 	booted time.Time
+	bootID string
 
 	events    *eventLog
 	services  *services
@@ -66,7 +68,7 @@ type node struct {
 }
 
 func newNode(s *system) *node {
-	n := &node{system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(),
+	n := &node{system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(), bootID: uuid.NewString(),
 		complete: make(chan struct{}), dirty: make(chan struct{}, 1), meta: map[uint8]string{}}
 	n.boot = s.systemDisk()
 	for k, v := range s.info.Meta {

@@ -72,7 +72,7 @@ func (n *node) publishNow() {
 func (n *node) view() resources.View {
 	st := n.status.now()
 	n.mu.Lock()
-	v := resources.View{Version: n.info.Version, Platform: resources.Platform{Name: n.info.Platform}, Booted: n.booted,
+	v := resources.View{Version: n.info.Version, Platform: resources.Platform{Name: n.info.Platform}, Booted: n.booted, BootID: n.bootID,
 		Cmdline: n.info.Cmdline, Machine: n.machine, Running: n.running, Persistent: n.persistent,
 		Maintenance: n.maintained, TimeSynced: n.synced, Meta: cloneMeta(n.meta)}
 	online := n.online
@@ -181,7 +181,7 @@ func (n *node) kernel(format string, args ...any) {
 func (n *node) newHost() *host.Host {
 	return host.New(host.Options{
 		Machine: n.machine, Version: n.info.Version, Platform: n.info.Platform, Kernel: "6.18.44-talos", Cmdline: n.info.Cmdline,
-		Booted: n.booted, Hostname: n.hostname, Links: func() []string { return []string{n.link()} }, ControlPlane: n.controlPlane,
+		Booted: n.booted, BootID: n.bootID, Hostname: n.hostname, Links: func() []string { return []string{n.link()} }, ControlPlane: n.controlPlane,
 		Addresses: func() []netip.Prefix {
 			var all []netip.Prefix
 			for _, a := range n.addresses() {

@@ -64,6 +64,7 @@ func (h *Host) proc() []File {
 		text("/proc/uptime", "%.2f 0.00\n", time.Since(h.options.Booted).Seconds()),
 		text("/proc/mounts", "/dev/loop0 / squashfs ro,relatime 0 0\n"),
 		text("/proc/modules", ""),
+		text("/proc/sys/kernel/random/boot_id", "%s\n", h.options.BootID),
 		text("/proc/sys/kernel/hostname", "%s\n", ask(h.options.Hostname)),
 		text("/proc/sys/kernel/osrelease", "%s\n", h.options.Kernel),
 	}

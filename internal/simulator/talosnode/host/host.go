@@ -30,6 +30,7 @@ type Options struct {
 	Kernel       string // 6.18.44-talos; that is also the default
 	Cmdline      string
 	Booted       time.Time
+	BootID       string // another one after each boot: how talosctl knows that a node has rebooted
 	Hostname     func() string
 	Addresses    func() []netip.Prefix
 	Links        func() []string       // names, lo excluded

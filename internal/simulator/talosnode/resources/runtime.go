@@ -77,6 +77,7 @@ func (v View) runtime(w *wanted) {
 	}
 	v.meta(w)
 	v.params(w)
+	w.add("runtime.BootIDController", with(runtime.NewBootID(), runtime.BootIDSpec{BootID: v.BootID}))
 	for i, e := range v.Extensions {
 		w.add("runtime.ExtensionStatusController",
 			with(runtime.NewExtensionStatus(runtime.NamespaceName, strconv.Itoa(i)), e.layer(i)))

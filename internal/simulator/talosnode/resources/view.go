@@ -18,7 +18,8 @@ type View struct {
 	Version  string    // v1.14.1
 	Platform Platform  // metal, hcloud
 	Booted   time.Time // of this boot
-	Cmdline  string    // kernel command line
+	BootID   string
+	Cmdline  string // kernel command line
 	Machine  *world.Machine
 
 	Hostname   string
