@@ -18,6 +18,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
+// pipeSize is what a connection inside holds in each direction: a world has hundreds of them.
+const pipeSize = 32 << 10
+
 // Server is one API server. It serves one listener once.
 type Server struct {
 	options Options
@@ -32,7 +35,7 @@ type Server struct {
 
 // New makes a server.
 func New(o Options) *Server {
-	s := &Server{options: o, pipe: bufconn.Listen(1 << 20), backends: map[string]*backend{}}
+	s := &Server{options: o, pipe: bufconn.Listen(pipeSize), backends: map[string]*backend{}}
 	s.self = s.inside("machined")
 	s.inner = newInner(o)
 	s.outer = grpc.NewServer(
