@@ -108,6 +108,19 @@ func (s *Store) MarkServed(ctx context.Context, a Arm, now time.Time) (Arm, erro
 	return a, nil
 }
 
+// ExtendArm lets a machine that was not served yet fetch its config until a later time. An arm that is gone, was
+// served or is another operation's stays as it is.
+func (s *Store) ExtendArm(ctx context.Context, a Arm, until time.Time) error {
+	return s.write(ctx, "extend the time of server "+a.ServerID, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `
+			UPDATE arms SET expires_at = $2 WHERE id = $1 AND served_at = 0 AND expires_at < $2`, a.ID, micros(until)))
+		if n > 0 {
+			t.changed("arms", a.ID)
+		}
+		return err
+	})
+}
+
 // Disarm ends the code of a server; none is no error.
 func (s *Store) Disarm(ctx context.Context, serverID string) error {
 	return s.write(ctx, "disarm server "+serverID, func(t *tx) error {

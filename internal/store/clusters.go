@@ -109,17 +109,39 @@ func (s *Store) ClaimBootstrap(ctx context.Context, clusterID, serverID string) 
 		if n > 0 {
 			t.changed("clusters", clusterID)
 		}
-		all, err := list(ctx, t, scanName, `SELECT bootstrap_server_id FROM clusters WHERE id = $1`, clusterID)
+		chosen, err = bootstrapper(ctx, t, clusterID)
+		return err
+	})
+	return chosen, err
+}
+
+// ClaimBootstrapAgain chooses another server to bootstrap a cluster whose etcd was never seen to start, in place of
+// one that is lost. It is the answer of a person, never of a program. It returns whoever is written afterwards.
+func (s *Store) ClaimBootstrapAgain(ctx context.Context, clusterID, lost, serverID string) (chosen string, err error) {
+	err = s.write(ctx, "choose another server to bootstrap cluster "+clusterID, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `
+			UPDATE clusters SET bootstrap_server_id = $3 WHERE id = $1 AND bootstrap_server_id = $2 AND bootstrapped_at = 0`, clusterID, lost, serverID))
 		if err != nil {
 			return err
 		}
-		if len(all) == 0 {
-			return missing("cluster", clusterID)
+		if n > 0 {
+			t.changed("clusters", clusterID)
 		}
-		chosen = all[0]
-		return nil
+		chosen, err = bootstrapper(ctx, t, clusterID)
+		return err
 	})
 	return chosen, err
+}
+
+func bootstrapper(ctx context.Context, t *tx, clusterID string) (string, error) {
+	all, err := list(ctx, t, scanName, `SELECT bootstrap_server_id FROM clusters WHERE id = $1`, clusterID)
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return "", missing("cluster", clusterID)
+	}
+	return all[0], nil
 }
 
 // MarkBootstrapped notes that the bootstrap was seen to succeed; the first time stays.

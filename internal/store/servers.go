@@ -202,6 +202,15 @@ func (s *Store) SetObserved(ctx context.Context, id, name, status string, power 
 	})
 }
 
+// SetVSwitch writes which vSwitch a server was put into, by our id; "" is none.
+func (s *Store) SetVSwitch(ctx context.Context, id, vswitchID string) error {
+	return s.write(ctx, "note the vSwitch of server "+id, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET vswitch_id = $2 WHERE id = $1`, id, ref(vswitchID)))
+		t.changed("servers", id)
+		return one(n, err, "server", id)
+	})
+}
+
 // RemoveServer forgets a server that its provider does not list any more. fleet.Conflict while it is listed, has a
 // cluster or an active operation.
 func (s *Store) RemoveServer(ctx context.Context, id string) error {
