@@ -140,6 +140,7 @@ type AssignmentChange struct {
 	InstallDisk   *string `json:"installDisk,omitempty" doc:"WWID or serial:…"`
 	EphemeralDisk *string `json:"ephemeralDisk,omitempty" doc:"wwid:… or uuid:…"`
 	Patch         *string `json:"patch,omitempty" doc:"YAML"`
+	Force         bool    `json:"force,omitempty" doc:"let a control plane go that etcd may still count as a member"`
 }
 
 // InstallOptions are how to install.

@@ -127,7 +127,7 @@ func (a *api) changeServer(ctx context.Context, in *struct {
 		}
 	}
 	if v := in.Body.VSwitch; v != nil && *v != s.VSwitchID {
-		if err := a.Manager.SetVSwitch(ctx, actor, s.ID, *v); err != nil {
+		if _, err := a.Operations.SetVSwitch(ctx, actor, s.ID, *v); err != nil {
 			return nil, err
 		}
 	}

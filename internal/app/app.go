@@ -120,6 +120,10 @@ func (a *App) build(ctx context.Context, o Options) (err error) {
 		Store: a.Store, Drivers: d, Operations: a.Operations, Log: o.Log, Now: time.Now,
 		SyncEvery: a.Settings.SyncEvery, LookEvery: a.Settings.LookEvery,
 	}
+	a.Manager.Sync = func(ctx context.Context, accountID string) error {
+		_, err := a.Reconciler.Sync(ctx, accountID)
+		return err
+	}
 	if a.Access, err = access.New(ctx, a.Store, a.Settings.Password, filepath.Join(a.Settings.DataDir, "password")); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (d *drivers) open(a fleet.Account, b provider.Budget) (provider.Driver, err
 	case fleet.HetznerCloud:
 		return hcloud.New(hcloud.Options{Token: a.Token, BaseURL: d.settings.CloudURL, HTTP: d.http, Budget: b, PollEvery: pause}), nil
 	case fleet.HetznerRobot:
-		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: d.settings.RobotURL, HTTP: d.http, Budget: b, Logins: d.logins, RetryEvery: 2 * pause}), nil
+		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: d.settings.RobotURL, HTTP: d.http, Budget: b, Logins: d.logins, Members: true, RetryEvery: 2 * pause}), nil
 	}
 	return nil, fleet.Errorf(fleet.Invalid, "account %s: unknown provider %q", a.Name, a.Provider)
 }

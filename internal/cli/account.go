@@ -49,7 +49,7 @@ Here --token is the Cloud's. The one of the manager is taken from TALOS_MANAGER_
 		if err != nil {
 			return err
 		}
-		p.done("account %s added; list its servers: talos-manager server sync", a.Name)
+		p.done("account %s added, with %d servers; list them: talos-manager server list --account %s", a.Name, a.Servers, a.Name)
 		return p.showAccounts(client.List[client.Account]{Items: []client.Account{a}}, a)
 	})
 	f := cmd.Flags()

@@ -63,6 +63,7 @@ schematic in one go. Without --role it follows from the name the first time: con
 	f.String("disk", "", "disk to install on, by WWID (eui.…, naa.…) or serial:…; empty: the only one of 10 GB or more")
 	f.String("ephemeral-disk", "", "disk (wwid:…) or md array (uuid:…) for the EPHEMERAL volume")
 	f.String("patch", "", "patch of its own, YAML or @FILE")
+	f.Bool("force", false, "let a control plane go that etcd may still count as a member")
 	complete(cmd, "role", client.ControlPlane, client.Worker)
 	p.completeFlag(cmd, "cluster", clusterNames)
 	p.completeFlag(cmd, "config", configNames)
@@ -84,8 +85,9 @@ func (p *program) assignment(fs *pflag.FlagSet, servers int) (client.AssignmentC
 			return a, &usage{text: "server assign: --" + flag + " is for one server only", hint: "assign the servers one by one"}
 		}
 	}
-	if a.Patch == nil {
-		return a, nil
+	var err error
+	if a.Force, err = fs.GetBool("force"); err != nil || a.Patch == nil {
+		return a, err
 	}
 	patch, err := p.read("patch", *a.Patch)
 	a.Patch = &patch

@@ -105,7 +105,7 @@ type Cluster struct {
 	Name              string
 	Endpoint          string // https://host:port of the Kubernetes API
 	TalosVersion      string // v1.14.1
-	KubernetesVersion string // v1.36.3
+	KubernetesVersion string // v1.36.3; of a running cluster: what it runs
 	ConfigID          string // default config of its servers; may be empty
 	SchematicID       string // default schematic; may be empty: the plain one
 	VSwitchID         string // may be empty

@@ -7,9 +7,13 @@ import (
 	"github.com/talos-manager/talos-manager/internal/provider"
 )
 
-// AddAccount checks the credentials by using them, then keeps the account.
+// AddAccount checks the credentials by using them, keeps the account and lists its servers. A listing that fails is
+// the account's problem, shown with it; the account is kept.
 func (m *Manager) AddAccount(ctx context.Context, actor string, a fleet.Account) (fleet.Account, error) {
 	if err := a.Validate(); err != nil {
+		return a, err
+	}
+	if err := m.notTwice(ctx, a); err != nil {
 		return a, err
 	}
 	driver, err := m.Drivers.New(a)
@@ -23,7 +27,29 @@ func (m *Manager) AddAccount(ctx context.Context, actor string, a fleet.Account)
 	if a, err = m.Store.CreateAccount(ctx, a); err != nil {
 		return a, err
 	}
-	return a, m.audit(ctx, actor, "account.add", "account", a.ID, "added "+a.Name+" ("+string(a.Provider)+")")
+	if err := m.audit(ctx, actor, "account.add", "account", a.ID, "added "+a.Name+" ("+string(a.Provider)+")"); err != nil || m.Sync == nil {
+		return a, err
+	}
+	if err := m.Sync(ctx, a.ID); err != nil {
+		m.Log.Warn("sync a new account", "account", a.Name, "error", err)
+	}
+	return m.Store.Account(ctx, a.ID)
+}
+
+// notTwice refuses credentials that another account has: every server of theirs would be there twice, and two
+// operations could work on one machine.
+func (m *Manager) notTwice(ctx context.Context, a fleet.Account) error {
+	all, err := m.Store.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.Name != a.Name && other.Provider == a.Provider && other.Token == a.Token && other.User == a.User {
+			return fleet.Errorf(fleet.Conflict, "account %s has the credentials of account %s", a.Name, other.Name).
+				WithHint("nothing is to be done: %s lists these servers", other.Name)
+		}
+	}
+	return nil
 }
 
 // CheckAccount uses the credentials once more and notes what came of it.

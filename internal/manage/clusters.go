@@ -121,7 +121,9 @@ func (m *Manager) Talosconfig(ctx context.Context, actor, ref string) ([]byte, e
 	}
 	var endpoints []string
 	for _, s := range servers {
-		endpoints = append(endpoints, s.Address())
+		if s.Address() != "" {
+			endpoints = append(endpoints, s.Address())
+		}
 	}
 	config, err := AdminTalosconfig(&c, endpoints)
 	if err != nil {

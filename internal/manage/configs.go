@@ -53,6 +53,9 @@ func (m *Manager) checkConfig(ctx context.Context, c fleet.Config) error {
 
 // usersOf lists the servers that are configured by a config, their own or their cluster's.
 func (m *Manager) usersOf(ctx context.Context, configID string) ([]fleet.Server, error) {
+	if configID == "" {
+		return nil, nil // a config that is not kept yet; servers without one have "" too
+	}
 	all, err := m.Store.Servers(ctx, store.ServerFilter{IncludeMissing: true})
 	if err != nil {
 		return nil, err
@@ -107,7 +110,8 @@ func (m *Manager) DeleteConfig(ctx context.Context, actor, ref string) error {
 		return err
 	}
 	if len(users) > 0 {
-		return fleet.Errorf(fleet.Refused, "config %s is used by %d servers, %s among them", c.Name, len(users), users[0].Name)
+		return fleet.Errorf(fleet.Refused, "config %s is used by %d servers, %s among them", c.Name, len(users), users[0].Name).
+			WithHint("give them another one first: talos-manager server assign %s --config NAME", users[0].Name)
 	}
 	if err := m.Store.RemoveConfig(ctx, c.ID); err != nil {
 		return err

@@ -78,7 +78,8 @@ func (made *Made) use(c fleet.Config, s fleet.Server) {
 	if c.InstallImage != "" {
 		made.Input.InstallImage = c.InstallImage
 	}
-	if c.KubernetesVersion != "" {
+	// What a running cluster runs wins: a node of another version could not join it, or would break it.
+	if c.KubernetesVersion != "" && made.Cluster.BootstrappedAt.IsZero() {
 		made.Input.KubernetesVersion = c.KubernetesVersion
 	}
 	made.Input.KubeSpan = c.KubeSpan

@@ -23,6 +23,8 @@ type Manager struct {
 	Factory *imagefactory.Client
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Sync lists a new account at once, so that its servers are there when its owner looks; nil: the next sync does.
+	Sync func(ctx context.Context, accountID string) error
 
 	pretend pretend
 }
@@ -41,6 +43,10 @@ func (p *pretend) get(version string, now time.Time) (secrets []byte, err error)
 	}
 	return p.secrets, err
 }
+
+// InstallKind is the kind of the operation that installs a server, as stored: while one runs, the server's records
+// are not changed.
+const InstallKind = "server.install"
 
 // Drivers gives the driver of an account.
 type Drivers interface {

@@ -29,7 +29,8 @@ import (
 // Kinds of operations, as stored.
 const (
 	KindRescue    = "server.rescue"
-	KindInstall   = "server.install"
+	KindInstall   = manage.InstallKind
+	KindVSwitch   = "server.vswitch"
 	KindBootstrap = "cluster.bootstrap"
 )
 
@@ -79,7 +80,7 @@ func (o *Operations) Use(engine *workflow.Engine) { o.engine = engine }
 
 // Kinds lists the operations for the engine.
 func (o *Operations) Kinds() []workflow.Kind {
-	return []workflow.Kind{o.rescueKind(), o.installKind(), o.bootstrapKind()}
+	return []workflow.Kind{o.rescueKind(), o.installKind(), o.vswitchKind(), o.bootstrapKind()}
 }
 
 // pace scales a duration of the real world to the world we work in.

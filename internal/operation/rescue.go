@@ -67,16 +67,16 @@ func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server,
 		return err
 	}
 	if err := driver.ArmRescue(ctx, s.ProviderID, o.Key.PublicKey()); err != nil {
-		return busy(err, "server "+s.Name+" to be free")
+		return o.busy(err, "server "+s.Name+" to be free")
 	}
 	run.Log(ctx, "rescue system armed for the next boot")
 	return nil
 }
 
 // busy turns a conflict into a wait: the provider is doing something else with the thing.
-func busy(err error, what string) error {
+func (o *Operations) busy(err error, what string) error {
 	if fleet.KindOf(err) == fleet.Conflict {
-		return workflow.Wait(what+" ("+err.Error()+")", 5*time.Second).Within(15 * time.Minute)
+		return workflow.Wait(what+" ("+err.Error()+")", o.pace(5*time.Second)).Within(o.pace(15*time.Minute)).WithHint("%s", fleet.HintOf(err))
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Ser
 		if err := run.Set(ctx, bootKey, boot{Resets: b.Resets - 1}); err != nil {
 			return err
 		}
-		return busy(err, "server "+s.Name+" to be free")
+		return o.busy(err, "server "+s.Name+" to be free")
 	}
 	run.Log(ctx, "restart ordered at %s", s.Provider)
 	return nil

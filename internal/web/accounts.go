@@ -76,9 +76,8 @@ func (s *site) addAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.again(w, r, s.accounts, err)
 	}
-	if _, err := s.Reconciler.Sync(ctx, a.ID); err != nil {
-		s.Log.Warn("sync a new account", "account", a.Name, "error", err)
-		return s.done(w, r, "/accounts", "Added "+a.Name+"; its servers could not be listed yet")
+	if a.Problem != "" {
+		return s.done(w, r, "/accounts", "Added "+a.Name+"; its servers could not be listed yet: "+a.Problem)
 	}
 	n, err := s.store.CountServers(ctx, store.ServerFilter{AccountID: a.ID})
 	if err != nil {
