@@ -54,7 +54,7 @@ func TestFiveRentedServersBecomeAHealthyCluster(t *testing.T) {
 func TestAPlainImageFetchesItsConfigByItsGrubLine(t *testing.T) {
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
-	l.plainImages(l.sim.FactoryURL() + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.xz")
+	l.plainImages(l.sim.FactoryURL() + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.zst")
 	l.engine(t, workflow.Options{})
 	op, err := l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{})
 	if err != nil {
