@@ -306,6 +306,49 @@ func TestRetryGoesOnAtTheStepItStoodAt(t *testing.T) {
 	})
 }
 
+func TestRetryFromAnEarlierStepForgetsWhatItIsTold(t *testing.T) {
+	each(t, func(t *testing.T, l lab) {
+		var tr trace
+		e := l.start(t, workflow.Options{}, workflow.Kind{Name: "install", Steps: steps(
+			step("one", func(ctx context.Context, run *workflow.Run) error {
+				var old string
+				if known, err := run.Get("boot", &old); known || err != nil {
+					tr.add("remembered")
+				}
+				tr.add("one")
+				return errors.Join(run.Set(ctx, "boot", "first"), run.Set(ctx, "plan", "kept"))
+			}),
+			step("two", func(_ context.Context, run *workflow.Run) error {
+				if tr.add("two"); tr.count("two") == 1 {
+					return fleet.Errorf(fleet.Refused, "not now")
+				}
+				var plan string
+				if known, err := run.Get("plan", &plan); !known || err != nil {
+					tr.add("forgot the plan")
+				}
+				return nil
+			}),
+		)})
+		id := enqueue(t, e, workflow.New{Kind: "install", ServerID: "s1"})
+		workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Failed))
+		if err := e.RetryFrom(t.Context(), id, "anna", "nowhere"); fleet.KindOf(err) != fleet.Internal {
+			t.Errorf("retrying from a step it does not have gives %v", err)
+		}
+		if err := e.RetryFrom(t.Context(), id, "anna", "one", "boot"); err != nil {
+			t.Fatal(err)
+		}
+		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Succeeded))
+		if got := tr.all(); !slices.Equal(got, []string{"one", "two", "one", "two"}) {
+			t.Errorf("steps did %q", got)
+		}
+		for _, s := range op.Steps {
+			if s.State != fleet.Succeeded || s.Attempts != 2 || s.Error != "" {
+				t.Errorf("step %+v", s)
+			}
+		}
+	})
+}
+
 func TestAServerHasOneActiveOperation(t *testing.T) {
 	each(t, func(t *testing.T, l lab) {
 		release := make(chan struct{})

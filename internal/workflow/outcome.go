@@ -86,6 +86,18 @@ type memo struct {
 	Ending  fleet.OperationState `json:"ending,omitempty"` // what it becomes once its clean-up ran
 }
 
+// longestGap is how late a look may be before it counts as a time when nobody looked.
+const longestGap = time.Minute
+
+// resumed takes the time off a wait in which nobody looked, because no replica ran: a machine must not be given up at
+// the first look after it.
+func (m memo) resumed(due, now time.Time) memo {
+	if late := now.Sub(due); !m.Waiting.IsZero() && !due.IsZero() && late > longestGap {
+		m.Waiting = m.Waiting.Add(late)
+	}
+	return m
+}
+
 // outcome is what becomes of an operation after a step returned.
 type outcome struct {
 	state      fleet.OperationState // Succeeded (the step, not the operation), Waiting, Asking or Failed
@@ -129,7 +141,7 @@ func (p policy) choose(err error, m memo, now time.Time) outcome {
 		return failed(err)
 	}
 	if at := retryAt(err); at.After(now) {
-		m.Errors = 0
+		m.Errors, m.Waiting = 0, time.Time{} // an hour without calls is no hour of looking
 		return outcome{state: fleet.Waiting, until: at, waitingFor: "the rate budget to come back", err: err,
 			hint: fleet.HintOf(err), memo: m}
 	}

@@ -43,7 +43,7 @@ func TestDecide(t *testing.T) {
 		{reason: "the step may choose when", err: Retry(errors.New("locked"), 9*time.Second), state: fleet.Waiting, after: 9 * time.Second,
 			what: "attempt 2 of 3", then: memo{Errors: 1}},
 		{reason: "a used-up budget waits and is no failure", err: fmt.Errorf("reset: %w", &provider.BudgetError{Until: now.Add(time.Hour)}),
-			memo: memo{Errors: 2}, state: fleet.Waiting, after: time.Hour, what: "the rate budget to come back", then: memo{}},
+			memo: memo{Errors: 2, Waiting: now.Add(-time.Minute)}, state: fleet.Waiting, after: time.Hour, what: "the rate budget to come back", then: memo{}},
 		{reason: "a budget that is back already is an error like others", err: &provider.BudgetError{Until: now}, state: fleet.Waiting,
 			after: time.Second, what: "attempt 2 of 3", then: memo{Errors: 1}},
 		{reason: "unauthorized is never tried again", err: fleet.Errorf(fleet.Unauthorized, "401"), state: fleet.Failed},
@@ -71,5 +71,25 @@ func TestTheTextOfAWaitThatTookTooLong(t *testing.T) {
 	out := policy{}.decide(Wait("rescue system to answer SSH", time.Second).Within(10*time.Minute).WithHint("look"), memo{Waiting: now.Add(-time.Hour)}, now)
 	if got, want := out.err.Error(), "waited 10m0s for rescue system to answer SSH"; got != want || out.hint != "look" {
 		t.Errorf("got %q (%s), want %q", got, out.hint, want)
+	}
+}
+
+func TestTimeInWhichNobodyLookedIsNoWaiting(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	since := now.Add(-time.Hour)
+	for _, c := range []struct {
+		reason string
+		memo   memo
+		due    time.Time
+		want   time.Time
+	}{
+		{"looks on time", memo{Waiting: since}, now.Add(-time.Second), since},
+		{"no replica ran for half an hour", memo{Waiting: since}, now.Add(-30 * time.Minute), since.Add(30 * time.Minute)},
+		{"nothing is waited for", memo{}, now.Add(-30 * time.Minute), time.Time{}},
+		{"it never waited before", memo{Waiting: since}, time.Time{}, since},
+	} {
+		if got := c.memo.resumed(c.due, now).Waiting; !got.Equal(c.want) {
+			t.Errorf("%s: it waits since %s, want %s", c.reason, got, c.want)
+		}
 	}
 }

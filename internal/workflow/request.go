@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -115,20 +116,34 @@ func (e *Engine) cancelling(op fleet.Operation, actor string, here bool) Change 
 // Retry takes a failed or cancelled operation up again at the step it stood at. fleet.Conflict when its server is
 // busy with another one.
 func (e *Engine) Retry(ctx context.Context, id, actor string) error {
+	return e.RetryFrom(ctx, id, actor, "")
+}
+
+// RetryFrom is Retry at an earlier step: that one and those after it are done again, and the values named in forget
+// are no longer known to them. "" is the step it stood at.
+func (e *Engine) RetryFrom(ctx context.Context, id, actor, step string, forget ...string) error {
 	return e.request(ctx, id, func(op fleet.Operation) (Change, error) {
 		if op.State != fleet.Failed && op.State != fleet.Cancelled {
 			return Change{}, fleet.Errorf(fleet.Conflict, "operation %s is %s: only a failed or cancelled one can be tried again", id, op.State)
 		}
+		from := cmp.Or(step, op.Step)
 		c := Change{
-			State: fleet.Pending, Error: new(string), Hint: new(string), Question: new(string), Answer: new(string),
+			State: fleet.Pending, Step: &from, Error: new(string), Hint: new(string), Question: new(string), Answer: new(string),
 			WaitingFor: new(string), Finished: new(time.Time), WaitUntil: new(time.Time),
-			Log:    []fleet.LogLine{{At: e.now(), Step: op.Step, Level: "info", Text: "tried again by " + actor}},
+			Log:    []fleet.LogLine{{At: e.now(), Step: from, Level: "info", Text: "tried again by " + actor}},
 			Values: map[string][]byte{memoKey: nil},
 		}
+		for _, key := range forget {
+			c.Values[key] = nil
+		}
+		reached := false
 		for _, st := range op.Steps {
-			if st.Name == op.Step {
-				c.Steps = []fleet.OperationStep{{Name: st.Name, State: fleet.Pending, Attempts: st.Attempts}}
+			if reached = reached || st.Name == from; reached {
+				c.Steps = append(c.Steps, fleet.OperationStep{Name: st.Name, State: fleet.Pending, Attempts: st.Attempts})
 			}
+		}
+		if !reached && from != "" {
+			return Change{}, fleet.Errorf(fleet.Internal, "operation %s has no step %q to be tried from", id, from)
 		}
 		return c, nil
 	})

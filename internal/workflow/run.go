@@ -25,6 +25,7 @@ type Run struct {
 	deadline time.Time // by the computer's clock: the last step's context has ended
 	stop     context.CancelCauseFunc
 	takeover bool
+	due, at  time.Time // when it was to be looked at, and was
 
 	writing sync.Mutex // one write at a time, in order
 	mu      sync.Mutex // guards what follows
@@ -38,6 +39,7 @@ type Run struct {
 func newRun(e *Engine, c Claim, deadline time.Time, stop context.CancelCauseFunc) *Run {
 	r := &Run{
 		e: e, input: c.Input, revision: c.Revision, deadline: deadline, stop: stop, takeover: c.TakenOver,
+		due: c.Operation.WaitUntil, at: e.now(),
 		op: c.Operation, values: c.Values,
 	}
 	if r.values == nil {

@@ -13,7 +13,7 @@ func (r *Run) settle(ctx context.Context, err error) verdict {
 	if v, over := r.interrupted(ctx); over {
 		return v
 	}
-	out := r.e.policy.decide(err, r.memo, r.e.now())
+	out := r.e.policy.decide(err, r.memo.resumed(r.due, r.at), r.e.now())
 	c := r.settled(out)
 	if !r.done(ctx, c) {
 		return verdict{}
