@@ -28,6 +28,7 @@ func (s *stage) writeEnv() error {
 			set("HCLOUD_TOKEN", s.world.tokens[0])
 		}
 		set("ROBOT_URL", s.sim.ExposedRobot())
+		set("FACTORY_URL", s.sim.ExposedFactory())
 		set("HETZNER_WEBSERVICE_USER", s.world.logins[0].User)
 		set("HETZNER_WEBSERVICE_PASSWORD", s.world.logins[0].Password)
 	} else {
@@ -48,14 +49,10 @@ func (s *stage) whereToLook() string {
 		return b.String()
 	}
 	node := s.world.machines[0].IPv4
-	ssh := 22
-	if os.Geteuid() != 0 {
-		ssh = 2222
-	}
 	fmt.Fprintf(&b, "  . %s && hcloud server list\n", env)
 	fmt.Fprintf(&b, "  . %s && talosctl -n %s version\n", env, node)
 	fmt.Fprintf(&b, "  . %s && kubectl get nodes -o wide\n", env)
 	fmt.Fprintf(&b, "  . %s && curl -u \"$HETZNER_WEBSERVICE_USER:$HETZNER_WEBSERVICE_PASSWORD\" \"$ROBOT_URL/server\"\n", env)
-	fmt.Fprintf(&b, "  servers are at their addresses of 127.0.0.0/8: SSH %d (in rescue), Talos 50000, Kubernetes 6443\n", ssh)
+	fmt.Fprintf(&b, "  servers are at their addresses of 127.0.0.0/8: SSH %d (in rescue), Talos 50000, Kubernetes 6443\n", s.sim.SSHPort())
 	return b.String()
 }

@@ -49,6 +49,7 @@ type Simulator struct {
 	options Options
 	servers []*http.Server
 	number  int64 // of the last machine made here
+	place   *place
 }
 
 // New starts one.
@@ -56,7 +57,11 @@ func New(o Options) (*Simulator, error) {
 	if o.Outside == nil {
 		o.Outside = (&net.Dialer{}).DialContext
 	}
-	s := &Simulator{World: world.New(o.World), options: o}
+	place, err := choosePlace(&o.World)
+	if err != nil {
+		return nil, err
+	}
+	s := &Simulator{World: world.New(o.World), options: o, place: place}
 	s.Factory = factory.New(s.World, factory.Options{})
 	s.Kubernetes = kubeapi.New(s.World)
 	o.Cloud.Install = s.installImage
@@ -106,6 +111,7 @@ func (s *Simulator) Close() {
 		server.Close()
 	}
 	s.World.Close()
+	s.place.leave()
 }
 
 // Dial connects to machines and services of the world, and to anything else outside.
@@ -125,6 +131,14 @@ func (s *Simulator) FactoryURL() string { return "http://factory.sim" }
 func (s *Simulator) ExposedRobot() string   { return s.exposed(robotHost, "") }
 func (s *Simulator) ExposedCloud() string   { return s.exposed(cloudHost, "/v1") }
 func (s *Simulator) ExposedFactory() string { return s.exposed(factoryHost, "") }
+
+// SSHPort is where an exposed world has the port 22 of its machines.
+func (s *Simulator) SSHPort() int {
+	if s.options.World.Unprivileged {
+		return 2222
+	}
+	return 22
+}
 
 func (s *Simulator) exposed(host, path string) string {
 	if addr := s.World.Net.RealAddr(host); addr != "" {
@@ -163,21 +177,8 @@ func (s *Simulator) installImage(m *world.Machine, image string) {
 	m.OldSystem = err != nil
 }
 
-// network is the first two bytes of the addresses of a kind of machines: loopback addresses in an exposed world,
-// else the range set apart for measuring (RFC 2544).
-func (s *Simulator) network(k world.Kind) [2]byte {
-	first, second := byte(198), byte(18)
-	if s.options.World.Expose {
-		first = 127
-	}
-	if k == world.Cloud {
-		second++
-	}
-	return [2]byte{first, second}
-}
-
 func (s *Simulator) addresses(k world.Kind, n int64) (netip.Addr, netip.Prefix) {
-	net4 := s.network(k)
+	net4 := s.place.network(k)
 	v4 := netip.AddrFrom4([4]byte{net4[0], net4[1], byte(n / 250), byte(n%250 + 1)})
 	v6 := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(k), byte(n >> 16), byte(n >> 8), byte(n)})
 	return v4, netip.PrefixFrom(v6, 64)
