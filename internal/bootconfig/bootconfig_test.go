@@ -49,8 +49,10 @@ func window(t *testing.T, noCode bool) (*Handler, store.Arm) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.CreateCluster(ctx, fleet.Cluster{Name: "prod", Endpoint: "https://203.0.113.9:6443", TalosVersion: machineconfig.NewestTalos(),
-		KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: text})
+	c, err := s.CreateCluster(ctx, fleet.Cluster{
+		Name: "prod", Endpoint: "https://203.0.113.9:6443", TalosVersion: machineconfig.NewestTalos(),
+		KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: text,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +64,10 @@ func window(t *testing.T, noCode bool) (*Handler, store.Arm) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256([]byte(code))
-	arm, err := s.Arm(ctx, store.Arm{ServerID: server.ID, OperationID: "op", CodeHash: hex.EncodeToString(sum[:]), NoCode: noCode, UUID: uuid,
-		ArmedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)})
+	arm, err := s.Arm(ctx, store.Arm{
+		ServerID: server.ID, OperationID: "op", CodeHash: hex.EncodeToString(sum[:]), NoCode: noCode, UUID: uuid,
+		ArmedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

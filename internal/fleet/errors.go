@@ -47,7 +47,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an Error of this kind; a %w in format becomes its cause's text and stays unwrappable.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	if cause := errors.Unwrap(err); cause != nil {
+	if _, several := err.(interface{ Unwrap() []error }); several || errors.Unwrap(err) != nil {
 		return &Error{Kind: kind, Err: err}
 	}
 	return &Error{Kind: kind, Text: err.Error()}

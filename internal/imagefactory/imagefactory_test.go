@@ -50,8 +50,10 @@ func TestASchematicIsCreatedAndReadBack(t *testing.T) {
 		{"comments are nothing", "# later\n", Vanilla},
 		{"an empty customization is nothing", "customization: {}\n", Vanilla},
 		// The schematic of Hetzner's public Talos ISO (docs of Sidero Labs, platform hetzner).
-		{"qemu-guest-agent", "customization:\n  systemExtensions:\n    officialExtensions: [siderolabs/qemu-guest-agent]\n",
-			"ce4c980550dd2ab1b17bbf2b08801c7eb59418eafe8f279833297925d67c7515"},
+		{
+			"qemu-guest-agent", "customization:\n  systemExtensions:\n    officialExtensions: [siderolabs/qemu-guest-agent]\n",
+			"ce4c980550dd2ab1b17bbf2b08801c7eb59418eafe8f279833297925d67c7515",
+		},
 	} {
 		t.Run(c2.why, func(t *testing.T) {
 			id, err := c.CreateSchematic(t.Context(), c2.yaml)

@@ -99,8 +99,10 @@ func (l *lab) addNode(name string, change func(*corev1.Node)) {
 	l.Helper()
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/hostname": name}}}
 	status := corev1.NodeStatus{
-		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
-			LastTransitionTime: metav1.Now()}},
+		Conditions: []corev1.NodeCondition{{
+			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
+			LastTransitionTime: metav1.Now(),
+		}},
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.7"}, {Type: corev1.NodeHostName, Address: name}},
 		NodeInfo:  corev1.NodeSystemInfo{KubeletVersion: "v1.36.3", OSImage: "Talos (v1.14.1)"},
 	}
@@ -132,8 +134,10 @@ func (l *lab) raw(name string) *corev1.Node {
 
 // kubelet runs a node of the simulator until the world ends.
 func (l *lab) kubelet(name string, change func(*world.Kubelet)) {
-	k := world.Kubelet{Node: name, Version: "v1.36.3", TalosVersion: "v1.14.1", Arch: "amd64", Cores: 4, MemoryBytes: 8 << 30,
-		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
+	k := world.Kubelet{
+		Node: name, Version: "v1.36.3", TalosVersion: "v1.14.1", Arch: "amd64", Cores: 4, MemoryBytes: 8 << 30,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")},
+	}
 	if change != nil {
 		change(&k)
 	}

@@ -51,8 +51,12 @@ func TestTaintsAreSetOnceAndOthersStay(t *testing.T) {
 		l.addNode("taint-1", func(n *corev1.Node) {
 			n.Spec.Taints = []corev1.Taint{{Key: "theirs", Value: "1", Effect: corev1.TaintEffectNoExecute}, {Key: "ours", Value: "old", Effect: corev1.TaintEffectNoSchedule}}
 		})
-		want := []fleet.Taint{{Key: "ours", Value: "new", Effect: fleet.NoSchedule}, {Key: "ours", Effect: fleet.NoExecute},
-			{Key: "twice", Value: "a", Effect: fleet.NoSchedule}, {Key: "twice", Value: "b", Effect: fleet.NoSchedule}}
+		want := []fleet.Taint{
+			{Key: "ours", Value: "new", Effect: fleet.NoSchedule},
+			{Key: "ours", Effect: fleet.NoExecute},
+			{Key: "twice", Value: "a", Effect: fleet.NoSchedule},
+			{Key: "twice", Value: "b", Effect: fleet.NoSchedule},
+		}
 		if err := l.SetTaints(l.Context(), "taint-1", want); err != nil {
 			l.Fatal(err)
 		}

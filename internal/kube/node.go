@@ -93,9 +93,11 @@ func (c *Cluster) DeleteNode(ctx context.Context, name string) error {
 }
 
 func nodeOf(n *corev1.Node) Node {
-	out := Node{Name: n.Name, UID: string(n.UID), Unschedulable: n.Spec.Unschedulable, Version: n.Status.NodeInfo.KubeletVersion,
+	out := Node{
+		Name: n.Name, UID: string(n.UID), Unschedulable: n.Spec.Unschedulable, Version: n.Status.NodeInfo.KubeletVersion,
 		CordonedByTalos: n.Annotations[cordonedAnnotation] == "true", OSImage: n.Status.NodeInfo.OSImage, TalosVersion: talosVersion(n.Status.NodeInfo.OSImage),
-		ProviderID: n.Spec.ProviderID, Labels: n.Labels, CreatedAt: n.CreationTimestamp.Time, Reason: "NodeStatusNeverUpdated: the kubelet has not said anything yet"}
+		ProviderID: n.Spec.ProviderID, Labels: n.Labels, CreatedAt: n.CreationTimestamp.Time, Reason: "NodeStatusNeverUpdated: the kubelet has not said anything yet",
+	}
 	_, out.ControlPlane = n.Labels[roleLabel]
 	for _, c := range n.Status.Conditions {
 		if c.Type != corev1.NodeReady {

@@ -25,9 +25,13 @@ type wish struct {
 }
 
 func goodWish(node string) wish {
-	return wish{x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}},
-		DNSNames: []string{node}, IPAddresses: []net.IP{net.ParseIP("10.0.0.7")}},
-		[]certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth}}
+	return wish{
+		x509.CertificateRequest{
+			Subject:  pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}},
+			DNSNames: []string{node}, IPAddresses: []net.IP{net.ParseIP("10.0.0.7")},
+		},
+		[]certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth},
+	}
 }
 
 // ask makes the request as the node itself.
@@ -39,8 +43,10 @@ func (l *lab) ask(name, node string, w wish) {
 	}
 	_, err = l.client("system:node:"+node, "system:nodes").CertificatesV1().CertificateSigningRequests().Create(l.Context(), &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: certificatesv1.CertificateSigningRequestSpec{SignerName: certificatesv1.KubeletServingSignerName, Usages: w.usages,
-			Request: pemBlock("CERTIFICATE REQUEST", der)},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			SignerName: certificatesv1.KubeletServingSignerName, Usages: w.usages,
+			Request: pemBlock("CERTIFICATE REQUEST", der),
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		l.Fatal(err)
@@ -155,8 +161,10 @@ func TestARequestThatAPersonMadeIsNotAKubelets(t *testing.T) {
 	}
 	_, err = l.admin.CertificatesV1().CertificateSigningRequests().Create(t.Context(), &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: "forged"},
-		Spec: certificatesv1.CertificateSigningRequestSpec{SignerName: certificatesv1.KubeletServingSignerName, Usages: w.usages,
-			Request: pemBlock("CERTIFICATE REQUEST", der), Username: "system:node:serve-1"},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			SignerName: certificatesv1.KubeletServingSignerName, Usages: w.usages,
+			Request: pemBlock("CERTIFICATE REQUEST", der), Username: "system:node:serve-1",
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,12 @@ const operationColumns = `id, kind, server_id, cluster_id, parent_id, actor, sta
 
 func operationFields(o *fleet.Operation) []any {
 	return []any{
-		&o.ID, &o.Kind, &o.ServerID, &o.ClusterID, &o.ParentID, &o.Actor, &o.State, &o.Step, &o.WaitingFor, moment{&o.WaitUntil},
-		&o.Question, &o.Answer, &o.Error, &o.Hint, &o.Done, &o.Total, &o.Unit, moment{&o.CreatedAt}, moment{&o.UpdatedAt}, moment{&o.FinishedAt},
+		&o.ID, &o.Kind, &o.ServerID, &o.ClusterID, &o.ParentID, &o.Actor, &o.State, &o.Step, &o.WaitingFor,
+		moment{&o.WaitUntil},
+		&o.Question, &o.Answer, &o.Error, &o.Hint, &o.Done, &o.Total, &o.Unit,
+		moment{&o.CreatedAt},
+		moment{&o.UpdatedAt},
+		moment{&o.FinishedAt},
 	}
 }
 

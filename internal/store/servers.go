@@ -16,9 +16,18 @@ func (s *Store) serverFields(v *fleet.Server, patch *string) []any {
 	a := &v.Assignment
 	return []any{
 		&v.ID, &v.AccountID, &v.Provider, &v.ProviderID, &v.Name, &v.Product, &v.Location, &v.Architecture, &v.Status, &v.Power, &v.Locked,
-		&v.IPv4, &v.IPv6, &v.IPv6Net, optional{&v.VSwitchID}, &v.Cancelled, moment{&v.CreatedAt}, moment{&v.SeenAt}, moment{&v.MissingAt},
-		&v.State, optional{&a.ClusterID}, &a.Role, optional{&a.ConfigID},
-		&a.Hostname, &a.PrivateIP, &a.InstallDisk, &a.EphemeralDisk, s.sealedText(patch, "servers", "patch", &v.ID), optional{&a.SchematicID},
+		&v.IPv4, &v.IPv6, &v.IPv6Net,
+		optional{&v.VSwitchID},
+		&v.Cancelled,
+		moment{&v.CreatedAt},
+		moment{&v.SeenAt},
+		moment{&v.MissingAt},
+		&v.State,
+		optional{&a.ClusterID},
+		&a.Role,
+		optional{&a.ConfigID},
+		&a.Hostname, &a.PrivateIP, &a.InstallDisk, &a.EphemeralDisk, s.sealedText(patch, "servers", "patch", &v.ID),
+		optional{&a.SchematicID},
 	}
 }
 

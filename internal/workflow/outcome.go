@@ -142,8 +142,10 @@ func (p policy) choose(err error, m memo, now time.Time) outcome {
 	}
 	if at := retryAt(err); at.After(now) {
 		m.Errors, m.Waiting = 0, time.Time{} // an hour without calls is no hour of looking
-		return outcome{state: fleet.Waiting, until: at, waitingFor: "the rate budget to come back", err: err,
-			hint: fleet.HintOf(err), memo: m}
+		return outcome{
+			state: fleet.Waiting, until: at, waitingFor: "the rate budget to come back", err: err,
+			hint: fleet.HintOf(err), memo: m,
+		}
 	}
 	m.Errors++
 	if m.Errors >= p.maxAttempts {

@@ -23,32 +23,54 @@ func TestDecide(t *testing.T) {
 		then   memo
 	}{
 		{reason: "no error is success", state: fleet.Succeeded},
-		{reason: "a wait is not a failure, and ends a row of them", err: Wait("SSH", 2*time.Second), memo: memo{Errors: 2},
-			state: fleet.Waiting, after: 2 * time.Second, what: "SSH", then: memo{Waiting: now}},
-		{reason: "a wrapped wait is one", err: fmt.Errorf("boot: %w", WaitUntil("the budget", now.Add(time.Hour))),
-			state: fleet.Waiting, after: time.Hour, what: "the budget", then: memo{Waiting: now}},
-		{reason: "waiting is counted from its first look", err: Wait("SSH", time.Second).Within(time.Minute), memo: memo{Waiting: now.Add(-59 * time.Second)},
-			state: fleet.Waiting, after: time.Second, what: "SSH", then: memo{Waiting: now.Add(-59 * time.Second)}},
-		{reason: "a wait that took its time fails", err: Wait("SSH", time.Second).Within(time.Minute), memo: memo{Waiting: now.Add(-time.Minute)},
-			state: fleet.Failed},
+		{
+			reason: "a wait is not a failure, and ends a row of them", err: Wait("SSH", 2*time.Second), memo: memo{Errors: 2},
+			state: fleet.Waiting, after: 2 * time.Second, what: "SSH", then: memo{Waiting: now},
+		},
+		{
+			reason: "a wrapped wait is one", err: fmt.Errorf("boot: %w", WaitUntil("the budget", now.Add(time.Hour))),
+			state: fleet.Waiting, after: time.Hour, what: "the budget", then: memo{Waiting: now},
+		},
+		{
+			reason: "waiting is counted from its first look", err: Wait("SSH", time.Second).Within(time.Minute), memo: memo{Waiting: now.Add(-59 * time.Second)},
+			state: fleet.Waiting, after: time.Second, what: "SSH", then: memo{Waiting: now.Add(-59 * time.Second)},
+		},
+		{
+			reason: "a wait that took its time fails", err: Wait("SSH", time.Second).Within(time.Minute), memo: memo{Waiting: now.Add(-time.Minute)},
+			state: fleet.Failed,
+		},
 		{reason: "a wait of nothing does not spin", err: Wait("SSH", 0), state: fleet.Waiting, after: shortestWait, what: "SSH", then: memo{Waiting: now}},
 		{reason: "a question asks", err: Ask("sure?"), state: fleet.Asking},
-		{reason: "a first error is tried again soon", err: errors.New("503"), state: fleet.Waiting, after: time.Second,
-			what: "attempt 2 of 3", then: memo{Errors: 1}},
-		{reason: "a second one later", err: errors.New("503"), memo: memo{Errors: 1}, state: fleet.Waiting, after: 2 * time.Second,
-			what: "attempt 3 of 3", then: memo{Errors: 2}},
+		{
+			reason: "a first error is tried again soon", err: errors.New("503"), state: fleet.Waiting, after: time.Second,
+			what: "attempt 2 of 3", then: memo{Errors: 1},
+		},
+		{
+			reason: "a second one later", err: errors.New("503"), memo: memo{Errors: 1}, state: fleet.Waiting, after: 2 * time.Second,
+			what: "attempt 3 of 3", then: memo{Errors: 2},
+		},
 		{reason: "the last one fails", err: errors.New("503"), memo: memo{Errors: 2}, state: fleet.Failed},
-		{reason: "an error in between does not lengthen a wait", err: errors.New("503"), memo: memo{Waiting: now.Add(-time.Minute)},
-			state: fleet.Waiting, after: time.Second, what: "attempt 2 of 3", then: memo{Errors: 1, Waiting: now.Add(-time.Minute)}},
-		{reason: "the step may choose when", err: Retry(errors.New("locked"), 9*time.Second), state: fleet.Waiting, after: 9 * time.Second,
-			what: "attempt 2 of 3", then: memo{Errors: 1}},
-		{reason: "a used-up budget waits and is no failure", err: fmt.Errorf("reset: %w", &provider.BudgetError{Until: now.Add(time.Hour)}),
-			memo: memo{Errors: 2, Waiting: now.Add(-time.Minute)}, state: fleet.Waiting, after: time.Hour, what: "the rate budget to come back", then: memo{}},
-		{reason: "a budget that is back already is an error like others", err: &provider.BudgetError{Until: now}, state: fleet.Waiting,
-			after: time.Second, what: "attempt 2 of 3", then: memo{Errors: 1}},
+		{
+			reason: "an error in between does not lengthen a wait", err: errors.New("503"), memo: memo{Waiting: now.Add(-time.Minute)},
+			state: fleet.Waiting, after: time.Second, what: "attempt 2 of 3", then: memo{Errors: 1, Waiting: now.Add(-time.Minute)},
+		},
+		{
+			reason: "the step may choose when", err: Retry(errors.New("locked"), 9*time.Second), state: fleet.Waiting, after: 9 * time.Second,
+			what: "attempt 2 of 3", then: memo{Errors: 1},
+		},
+		{
+			reason: "a used-up budget waits and is no failure", err: fmt.Errorf("reset: %w", &provider.BudgetError{Until: now.Add(time.Hour)}),
+			memo: memo{Errors: 2, Waiting: now.Add(-time.Minute)}, state: fleet.Waiting, after: time.Hour, what: "the rate budget to come back", then: memo{},
+		},
+		{
+			reason: "a budget that is back already is an error like others", err: &provider.BudgetError{Until: now}, state: fleet.Waiting,
+			after: time.Second, what: "attempt 2 of 3", then: memo{Errors: 1},
+		},
 		{reason: "unauthorized is never tried again", err: fleet.Errorf(fleet.Unauthorized, "401"), state: fleet.Failed},
-		{reason: "conflict is", err: fleet.Errorf(fleet.Conflict, "locked"), state: fleet.Waiting, after: time.Second,
-			what: "attempt 2 of 3", then: memo{Errors: 1}},
+		{
+			reason: "conflict is", err: fleet.Errorf(fleet.Conflict, "locked"), state: fleet.Waiting, after: time.Second,
+			what: "attempt 2 of 3", then: memo{Errors: 1},
+		},
 	} {
 		out := p.decide(c.err, c.memo, now)
 		if out.state != c.state || out.waitingFor != c.what {

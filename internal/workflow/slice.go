@@ -218,8 +218,12 @@ func (r *Run) clear(st fleet.OperationStep) Change {
 		now   string
 		field **string
 	}{
-		{r.op.WaitingFor, &c.WaitingFor}, {r.op.Question, &c.Question}, {r.op.Answer, &c.Answer},
-		{r.op.Error, &c.Error}, {r.op.Hint, &c.Hint}, {r.op.Unit, &c.Unit},
+		{r.op.WaitingFor, &c.WaitingFor},
+		{r.op.Question, &c.Question},
+		{r.op.Answer, &c.Answer},
+		{r.op.Error, &c.Error},
+		{r.op.Hint, &c.Hint},
+		{r.op.Unit, &c.Unit},
 	} {
 		if f.now != "" {
 			*f.field = new(string)

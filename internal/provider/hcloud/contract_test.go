@@ -73,10 +73,12 @@ func open(t *testing.T, n int, o hetzner.CloudOptions) *sim {
 }
 
 func spec(i int, token string) world.Spec {
-	s := world.Spec{Kind: world.Cloud, Number: int64(4711 + i), Name: "node-" + strconv.Itoa(i+1), Product: "cx23",
+	s := world.Spec{
+		Kind: world.Cloud, Number: int64(4711 + i), Name: "node-" + strconv.Itoa(i+1), Product: "cx23",
 		Location: "fsn1", Project: token, OldSystem: true, BootTime: 4 * time.Second,
 		IPv4:    netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}),
-		IPv6Net: netip.MustParsePrefix(fmt.Sprintf("2001:db8:1:%x::/64", i+1))}
+		IPv6Net: netip.MustParsePrefix(fmt.Sprintf("2001:db8:1:%x::/64", i+1)),
+	}
 	switch i {
 	case 1:
 		s.IPv4 = netip.Addr{}
@@ -157,8 +159,10 @@ func (s *sim) fail(f providertest.Fault, times int) {
 		providertest.Malformed: {Times: times, Body: hetzner.Malformed},
 		providertest.Truncated: {Times: times, Body: hetzner.Truncated},
 		providertest.Dropped:   {Times: times, Body: hetzner.Dropped},
-		providertest.Busy: {Times: times, Method: "POST", Path: "/servers/*/actions/enable_rescue", Status: 423,
-			Code: "locked", Message: "cannot perform operation because server is locked"},
+		providertest.Busy: {
+			Times: times, Method: "POST", Path: "/servers/*/actions/enable_rescue", Status: 423,
+			Code: "locked", Message: "cannot perform operation because server is locked",
+		},
 		providertest.RateLimited: {Times: times, Status: 429, Code: "rate_limit_exceeded", Message: "limit reached"},
 		providertest.Hanging:     {Times: times, Delay: 5 * time.Minute},
 	}[f])

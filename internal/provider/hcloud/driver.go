@@ -82,7 +82,8 @@ func (d *Driver) List(ctx context.Context) (provider.Listing, error) {
 	seen := map[int64]bool{}
 	for page := 1; page > 0; {
 		servers, resp, err := d.api.Server.List(ctx, hcloud.ServerListOpts{
-			ListOpts: hcloud.ListOpts{Page: page, PerPage: pageSize}, Sort: []string{"id:asc"}})
+			ListOpts: hcloud.ListOpts{Page: page, PerPage: pageSize}, Sort: []string{"id:asc"},
+		})
 		if err != nil {
 			return provider.Listing{}, d.explain(ctx, err, "list servers, page %d", page)
 		}
@@ -223,7 +224,8 @@ func (d *Driver) ensureKey(ctx context.Context, name string, key ssh.PublicKey) 
 			return have, err
 		}
 		made, _, err := d.api.SSHKey.Create(ctx, hcloud.SSHKeyCreateOpts{
-			Name: name, PublicKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))})
+			Name: name, PublicKey: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))),
+		})
 		if err == nil {
 			return made, nil
 		}

@@ -22,8 +22,10 @@ type always func(*http.Request) *http.Response
 func (a always) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
 
 func answer(r *http.Request, status int, contentType, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}},
-		Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	return &http.Response{
+		StatusCode: status, Header: http.Header{"Content-Type": {contentType}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r,
+	}
 }
 
 func scripted(status int, contentType, body string) *Driver {
@@ -104,8 +106,10 @@ func TestAServerOfBareNecessities(t *testing.T) {
 	d := scripted(200, "application/json", `{"server":{"id":4711,"name":"a","status":"off","created":null,
 		"public_net":{"ipv4":null,"ipv6":null},"server_type":{"name":"cax11","architecture":"arm"},"location":{"name":"hel1"}}}`)
 	got, err := d.Server(t.Context(), "4711")
-	want := provider.Server{ProviderID: "4711", Name: "a", Product: "cax11", Location: "hel1", Architecture: fleet.ARM64,
-		Status: "off", Power: fleet.PowerOff}
+	want := provider.Server{
+		ProviderID: "4711", Name: "a", Product: "cax11", Location: "hel1", Architecture: fleet.ARM64,
+		Status: "off", Power: fleet.PowerOff,
+	}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

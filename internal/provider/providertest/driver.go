@@ -105,7 +105,10 @@ func outages(t *testing.T, p Provider) {
 		why   string
 		fault Fault
 	}{
-		{"maintenance", Outage}, {"internal error", Broken}, {"not JSON", Malformed}, {"half an answer", Truncated},
+		{"maintenance", Outage},
+		{"internal error", Broken},
+		{"not JSON", Malformed},
+		{"half an answer", Truncated},
 		{"no answer", Dropped},
 	} {
 		t.Run(c.why, func(t *testing.T) {

@@ -56,8 +56,10 @@ type Client struct {
 
 // NewClient makes a client; it does not connect.
 func NewClient(o Options) *Client {
-	c := &Client{base: strings.TrimRight(o.BaseURL, "/"), user: o.User, password: o.Password,
-		http: &http.Client{}, budget: o.Budget, logins: o.Logins}
+	c := &Client{
+		base: strings.TrimRight(o.BaseURL, "/"), user: o.User, password: o.Password,
+		http: &http.Client{}, budget: o.Budget, logins: o.Logins,
+	}
 	if c.base == "" {
 		c.base = DefaultURL
 	}

@@ -77,10 +77,12 @@ func open(t *testing.T, n int, o hetzner.RobotOptions) *sim {
 }
 
 func spec(i int) world.Spec {
-	s := world.Spec{Kind: world.Dedicated, Number: int64(321 + i), Name: "node-" + strconv.Itoa(i+1), Product: "AX41-NVMe",
+	s := world.Spec{
+		Kind: world.Dedicated, Number: int64(321 + i), Name: "node-" + strconv.Itoa(i+1), Product: "AX41-NVMe",
 		Location: "FSN1-DC8", Project: user, OldSystem: true, BootTime: 4 * time.Second,
 		IPv4:    netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}),
-		IPv6Net: netip.MustParsePrefix(fmt.Sprintf("2001:db8:10:%x::/64", i+1))}
+		IPv6Net: netip.MustParsePrefix(fmt.Sprintf("2001:db8:10:%x::/64", i+1)),
+	}
 	switch i {
 	case 1:
 		s.IPv4 = netip.Addr{}
@@ -157,8 +159,10 @@ func (s *sim) fail(f providertest.Fault, times int) {
 		providertest.Truncated:    {Times: times, Body: hetzner.Truncated},
 		providertest.Dropped:      {Times: times, Body: hetzner.Dropped},
 		providertest.SecondAnswer: {Times: times, Path: "/vswitch", Status: 503},
-		providertest.Busy: {Times: times, Method: "POST", Path: "/boot/*/rescue", Status: 500,
-			Code: "BOOT_ACTIVATION_FAILED", Message: "Activation failed due to an internal error"},
+		providertest.Busy: {
+			Times: times, Method: "POST", Path: "/boot/*/rescue", Status: 500,
+			Code: "BOOT_ACTIVATION_FAILED", Message: "Activation failed due to an internal error",
+		},
 		providertest.RateLimited: {Times: times, Status: 403, Code: "RATE_LIMIT_EXCEEDED", Message: "rate limit exceeded"},
 		providertest.Hanging:     {Times: times, Delay: 5 * time.Minute},
 	}[f])

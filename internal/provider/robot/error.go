@@ -84,8 +84,10 @@ func refusal(r request, a answer) error {
 	if a.ok() && !said {
 		return nil
 	}
-	e := &APIError{Status: a.status, Code: body.Error.Code, Message: body.Error.Message, Path: r.path,
-		Missing: body.Error.Missing, Invalid: body.Error.Invalid, Interval: body.Error.Interval}
+	e := &APIError{
+		Status: a.status, Code: body.Error.Code, Message: body.Error.Message, Path: r.path,
+		Missing: body.Error.Missing, Invalid: body.Error.Invalid, Interval: body.Error.Interval,
+	}
 	if !said {
 		return wordless(r, e)
 	}
@@ -158,14 +160,18 @@ func unreachable(ctx context.Context, r request, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", r, err)
 	}
-	return &fleet.Error{Kind: fleet.Unavailable, Text: r.String(), Err: err,
-		Hint: "check that this machine reaches " + DefaultURL + ", and https://status.hetzner.com"}
+	return &fleet.Error{
+		Kind: fleet.Unavailable, Text: r.String(), Err: err,
+		Hint: "check that this machine reaches " + DefaultURL + ", and https://status.hetzner.com",
+	}
 }
 
 // garbled explains an answer that is not what the call promises.
 func garbled(path string, why error) error {
-	return &fleet.Error{Kind: fleet.Unavailable, Text: "robot: the answer to " + path + " makes no sense", Err: why,
-		Hint: "Robot seems to be out of order, or the base URL is not its own: try again later"}
+	return &fleet.Error{
+		Kind: fleet.Unavailable, Text: "robot: the answer to " + path + " makes no sense", Err: why,
+		Hint: "Robot seems to be out of order, or the base URL is not its own: try again later",
+	}
 }
 
 // noteLimit turns the refusal of a used up limit into a BudgetError and tells the budget. Robot says how long

@@ -157,9 +157,11 @@ func (v *visit) suspect(err error) error {
 		return err
 	}
 	last := recent[len(recent)-1]
-	return &fleet.Error{Kind: kind, Err: err,
+	return &fleet.Error{
+		Kind: kind, Err: err,
 		Text: fmt.Sprintf("robot may have blocked this address after %d failed logins", len(recent)),
-		Hint: fmt.Sprintf("wait until %s, then `talos-manager account check`", last.Add(blockFor).Format("15:04:05"))}
+		Hint: fmt.Sprintf("wait until %s, then `talos-manager account check`", last.Add(blockFor).Format("15:04:05")),
+	}
 }
 
 // recent lists the refusals that still count. The caller holds the lock.

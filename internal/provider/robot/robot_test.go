@@ -36,8 +36,10 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 		text = `404 {"error":{"status":404,"code":"NOT_FOUND","message":"not found"}}`
 	}
 	status, answer, _ := strings.Cut(text, " ")
-	code := map[string]int{"200": 200, "201": 201, "302": 302, "400": 400, "401": 401, "403": 403, "404": 404, "409": 409,
-		"500": 500, "503": 503}[status]
+	code := map[string]int{
+		"200": 200, "201": 201, "302": 302, "400": 400, "401": 401, "403": 403, "404": 404, "409": 409,
+		"500": 500, "503": 503,
+	}[status]
 	return &http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{}, Request: r}, nil
 }
 
@@ -80,7 +82,10 @@ func TestErrorsAreOfTheirKind(t *testing.T) {
 
 func TestListRefusesWhatIsNoList(t *testing.T) {
 	for _, c := range []struct{ why, answer string }{
-		{"an object", `200 {}`}, {"null", `200 null`}, {"entries without a server", `200 [{"ip":{}}]`}, {"nothing", `200 `},
+		{"an object", `200 {}`},
+		{"null", `200 null`},
+		{"entries without a server", `200 [{"ip":{}}]`},
+		{"nothing", `200 `},
 		{"a proxy's page", `200 <html>login</html>`},
 	} {
 		t.Run(c.why, func(t *testing.T) {
@@ -241,13 +246,24 @@ func TestArmFollowsTheClientRule(t *testing.T) {
 		answers map[string]string
 		asked   []string
 	}{
-		{"nothing is armed", map[string]string{"GET /boot/321/rescue": inactive, "POST /boot/321/rescue": active},
-			[]string{"GET /boot/321/rescue", "POST /boot/321/rescue"}},
-		{"an activation is replaced", map[string]string{"GET /boot/321/rescue": active, "DELETE /boot/321/rescue": inactive, "POST /boot/321/rescue": active},
-			[]string{"GET /boot/321/rescue", "DELETE /boot/321/rescue", "POST /boot/321/rescue"}},
-		{"another boot configuration is in the way", map[string]string{"GET /boot/321/rescue": inactive, "POST /boot/321/rescue": enabled,
-			"GET /boot/321": `200 {"boot":{"rescue":null,"linux":{"active":true},"vnc":{"active":false},"windows":[]}}`, "DELETE /boot/321/linux": `200 {"linux":{}}`},
-			[]string{"GET /boot/321/rescue", "POST /boot/321/rescue", "GET /boot/321", "DELETE /boot/321/linux", "POST /boot/321/rescue"}},
+		{
+			"nothing is armed",
+			map[string]string{"GET /boot/321/rescue": inactive, "POST /boot/321/rescue": active},
+			[]string{"GET /boot/321/rescue", "POST /boot/321/rescue"},
+		},
+		{
+			"an activation is replaced",
+			map[string]string{"GET /boot/321/rescue": active, "DELETE /boot/321/rescue": inactive, "POST /boot/321/rescue": active},
+			[]string{"GET /boot/321/rescue", "DELETE /boot/321/rescue", "POST /boot/321/rescue"},
+		},
+		{
+			"another boot configuration is in the way",
+			map[string]string{
+				"GET /boot/321/rescue": inactive, "POST /boot/321/rescue": enabled,
+				"GET /boot/321": `200 {"boot":{"rescue":null,"linux":{"active":true},"vnc":{"active":false},"windows":[]}}`, "DELETE /boot/321/linux": `200 {"linux":{}}`,
+			},
+			[]string{"GET /boot/321/rescue", "POST /boot/321/rescue", "GET /boot/321", "DELETE /boot/321/linux", "POST /boot/321/rescue"},
+		},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			s := &script{answers: c.answers}
@@ -437,11 +453,17 @@ func TestBudgetGroups(t *testing.T) {
 		method, path, group string
 		calls               int
 	}{
-		{"GET", "/server", "robot /server", 200}, {"POST", "/server/321", "robot /server", 200},
-		{"GET", "/boot/321/rescue/last", "robot /boot", 500}, {"POST", "/boot/321/rescue", "robot /boot", 500},
-		{"GET", "/reset/321", "robot /reset", 500}, {"POST", "/reset/321", "robot POST /reset", 50},
-		{"POST", "/wol/321", "robot POST /wol", 10}, {"GET", "/key/aa:bb", "robot /key", 500}, {"POST", "/key", "robot POST /key", 200},
-		{"GET", "/vswitch/1", "robot /vswitch", 500}, {"DELETE", "/vswitch/1/server", "robot POST /vswitch", 100},
+		{"GET", "/server", "robot /server", 200},
+		{"POST", "/server/321", "robot /server", 200},
+		{"GET", "/boot/321/rescue/last", "robot /boot", 500},
+		{"POST", "/boot/321/rescue", "robot /boot", 500},
+		{"GET", "/reset/321", "robot /reset", 500},
+		{"POST", "/reset/321", "robot POST /reset", 50},
+		{"POST", "/wol/321", "robot POST /wol", 10},
+		{"GET", "/key/aa:bb", "robot /key", 500},
+		{"POST", "/key", "robot POST /key", 200},
+		{"GET", "/vswitch/1", "robot /vswitch", 500},
+		{"DELETE", "/vswitch/1/server", "robot POST /vswitch", 100},
 		{"GET", "/ip/203.0.113.10", "robot /ip", 5000},
 	} {
 		group, limit := budgetOf(c.method, c.path)

@@ -80,16 +80,20 @@ func Extensions(version string) []Extension {
 		if tag == "" {
 			tag = version
 		}
-		all = append(all, Extension{Name: "siderolabs/" + e.name, Ref: "ghcr.io/siderolabs/" + e.name + ":" + tag,
-			Digest: digest(e.name + version), Author: "Sidero Labs", Description: e.about})
+		all = append(all, Extension{
+			Name: "siderolabs/" + e.name, Ref: "ghcr.io/siderolabs/" + e.name + ":" + tag,
+			Digest: digest(e.name + version), Author: "Sidero Labs", Description: e.about,
+		})
 	}
 	return all
 }
 
 func overlays(version string) []overlay {
 	var all []overlay
-	for _, name := range []string{"rpi_generic sbc-raspberrypi", "rpi_5 sbc-raspberrypi", "rock4cplus sbc-rockchip",
-		"rock5b sbc-rockchip", "jetson_nano sbc-jetson", "pine64 sbc-allwinner"} {
+	for _, name := range []string{
+		"rpi_generic sbc-raspberrypi", "rpi_5 sbc-raspberrypi", "rock4cplus sbc-rockchip",
+		"rock5b sbc-rockchip", "jetson_nano sbc-jetson", "pine64 sbc-allwinner",
+	} {
 		name, image, _ := strings.Cut(name, " ")
 		all = append(all, overlay{Name: name, Image: "siderolabs/" + image, Ref: "ghcr.io/siderolabs/" + image + ":v0.1.9", Digest: digest(image + version)})
 	}

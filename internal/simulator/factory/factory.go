@@ -59,8 +59,10 @@ func New(w *world.World, o Options) *Factory {
 	if o.URL == "" {
 		o.URL = "http://factory.sim"
 	}
-	f := &Factory{world: w, opts: o, faults: o.Faults, mux: http.NewServeMux(),
-		schematics: map[string]schematic.Schematic{Vanilla: {}}, assets: map[string]*asset{}}
+	f := &Factory{
+		world: w, opts: o, faults: o.Faults, mux: http.NewServeMux(),
+		schematics: map[string]schematic.Schematic{Vanilla: {}}, assets: map[string]*asset{},
+	}
 	f.handle("GET /healthz", func(http.ResponseWriter, *http.Request) error { return nil })
 	f.handle("POST /schematics", f.createSchematic)
 	f.handle("GET /schematics/{schematic}", f.getSchematic)

@@ -75,7 +75,8 @@ func TestTheOfficialClientIsServed(t *testing.T) {
 func TestWrongRequestsAreRefusedAsByTheRealFactory(t *testing.T) {
 	f, url := start(t, Options{})
 	unavailable, _ := f.Put(schematic.Schematic{Customization: schematic.Customization{
-		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/none"}}}})
+		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/none"}},
+	}})
 	for _, c := range []struct {
 		why, path string
 		status    int
@@ -109,7 +110,8 @@ func TestEveryFormatIsTheSameBootableImage(t *testing.T) {
 	id, _ := f.Put(schematic.Schematic{Customization: schematic.Customization{
 		ExtraKernelArgs:  []string{"talos.config=http://manager/config"},
 		Meta:             []schematic.MetaValue{{Key: world.MetaDownloadURLCode, Value: "c"}},
-		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/gvisor"}}}})
+		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/gvisor"}},
+	}})
 	want, err := f.ImageSpec(id, "v1.14.1", "metal", "amd64")
 	if err != nil {
 		t.Fatal(err)

@@ -40,8 +40,10 @@ func (f *Factory) ImageSpec(id, version, platform, arch string) (world.ImageSpec
 	if arch != "amd64" && arch != "arm64" {
 		return world.ImageSpec{}, problem{http.StatusBadRequest, fmt.Sprintf("invalid architecture: %q", arch)}
 	}
-	spec := world.ImageSpec{Version: version, Arch: arch, Platform: platform, Schematic: id,
-		KernelArgs: s.Customization.ExtraKernelArgs, Meta: map[uint8]string{}}
+	spec := world.ImageSpec{
+		Version: version, Arch: arch, Platform: platform, Schematic: id,
+		KernelArgs: s.Customization.ExtraKernelArgs, Meta: map[uint8]string{},
+	}
 	for _, m := range s.Customization.Meta {
 		spec.Meta[m.Key] = m.Value
 	}

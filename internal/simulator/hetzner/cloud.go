@@ -98,8 +98,10 @@ func NewCloud(w *world.World, o CloudOptions) *Cloud {
 	cl := &Cloud{world: w, o: o, catalog: newCatalog(o.Now()), projects: map[string]*project{}, nextID: 10_000}
 	cl.routes = cl.allRoutes()
 	for _, p := range o.Projects {
-		one := &project{Project: p, counts: map[string]Count{}, tokens: float64(o.Limit), filled: o.Now(),
-			servers: map[*world.Machine]*virtual{}, shelves: map[string][]thing{}}
+		one := &project{
+			Project: p, counts: map[string]Count{}, tokens: float64(o.Limit), filled: o.Now(),
+			servers: map[*world.Machine]*virtual{}, shelves: map[string][]thing{},
+		}
 		for _, t := range append([]string{p.Token}, p.ReadOnly...) {
 			cl.projects[t] = one
 		}

@@ -61,8 +61,10 @@ func (a *action) view() actionView {
 }
 
 func (a *action) item() item {
-	return item{id: a.ID, created: a.started, view: func() any { return a.view() },
-		fields: map[string]string{"id": strconv.FormatInt(a.ID, 10), "status": a.status(), "command": a.Command}}
+	return item{
+		id: a.ID, created: a.started, view: func() any { return a.view() },
+		fields: map[string]string{"id": strconv.FormatInt(a.ID, 10), "status": a.status(), "command": a.Command},
+	}
 }
 
 // begin starts an action that takes its time in the world, then does its effect without the lock, then done with

@@ -119,20 +119,27 @@ func newCatalog(now time.Time) catalog {
 		memory      float64
 		cents       int
 	}{
-		{114, "cx23", "shared", 2, 40, 4, 349}, {115, "cx33", "shared", 4, 80, 8, 549},
-		{116, "cx43", "shared", 8, 160, 16, 949}, {117, "cx53", "shared", 16, 320, 32, 1749},
-		{45, "cax11", "shared", 2, 40, 4, 379}, {93, "cax21", "shared", 4, 80, 8, 649},
-		{94, "cax31", "shared", 8, 160, 16, 1249}, {95, "cax41", "shared", 16, 320, 32, 2449},
-		{96, "ccx13", "dedicated", 2, 80, 8, 1249}, {97, "ccx23", "dedicated", 4, 160, 16, 2449},
+		{114, "cx23", "shared", 2, 40, 4, 349},
+		{115, "cx33", "shared", 4, 80, 8, 549},
+		{116, "cx43", "shared", 8, 160, 16, 949},
+		{117, "cx53", "shared", 16, 320, 32, 1749},
+		{45, "cax11", "shared", 2, 40, 4, 379},
+		{93, "cax21", "shared", 4, 80, 8, 649},
+		{94, "cax31", "shared", 8, 160, 16, 1249},
+		{95, "cax41", "shared", 16, 320, 32, 2449},
+		{96, "ccx13", "dedicated", 2, 80, 8, 1249},
+		{97, "ccx23", "dedicated", 4, 160, 16, 2449},
 		{98, "ccx33", "dedicated", 8, 240, 32, 4849},
 	} {
 		c.types = append(c.types, c.newType(t.id, t.name, t.cpu, t.cores, t.disk, t.memory, t.cents))
 	}
 	for i, o := range []struct{ flavor, version string }{{"ubuntu", "24.04"}, {"debian", "12"}, {"debian", "13"}, {"rocky", "9"}} {
 		for j, arch := range []string{"x86", "arm"} {
-			c.images = append(c.images, image{ID: 161547269 + int64(2*i+j), Type: "system", Status: "available", Name: new(o.flavor + "-" + o.version),
+			c.images = append(c.images, image{
+				ID: 161547269 + int64(2*i+j), Type: "system", Status: "available", Name: new(o.flavor + "-" + o.version),
 				Description: o.flavor + " " + o.version, DiskSize: 5, Created: stamp(now), OSFlavor: o.flavor, OSVersion: new(o.version),
-				Architecture: arch, RapidDeploy: true, Protection: map[string]bool{"delete": false}, Labels: map[string]string{}})
+				Architecture: arch, RapidDeploy: true, Protection: map[string]bool{"delete": false}, Labels: map[string]string{},
+			})
 		}
 	}
 	c.isos = []iso{ // Hetzner publishes Talos since 2025-04-23
@@ -143,8 +150,10 @@ func newCatalog(now time.Time) catalog {
 }
 
 func (c *catalog) newType(id int64, name, cpu string, cores, disk int, memory float64, cents int) serverType {
-	t := serverType{ID: id, Name: name, Description: name, Category: "Shared vCPU", Cores: cores, Memory: memory, Disk: disk,
-		StorageType: "local", CPUType: cpu, Architecture: "x86", Prices: []typePrice{}, Locations: []typeLocation{}}
+	t := serverType{
+		ID: id, Name: name, Description: name, Category: "Shared vCPU", Cores: cores, Memory: memory, Disk: disk,
+		StorageType: "local", CPUType: cpu, Architecture: "x86", Prices: []typePrice{}, Locations: []typeLocation{},
+	}
 	if len(name) > 2 && name[:3] == "cax" {
 		t.Architecture = "arm"
 	}
@@ -211,8 +220,10 @@ func (cl *Cloud) typeItems() []item {
 func (cl *Cloud) imageItems() []item {
 	var all []item
 	for _, i := range cl.catalog.images {
-		all = append(all, item{id: i.ID, name: *i.Name, labels: i.Labels, view: show(i),
-			fields: map[string]string{"type": i.Type, "architecture": i.Architecture, "status": i.Status}})
+		all = append(all, item{
+			id: i.ID, name: *i.Name, labels: i.Labels, view: show(i),
+			fields: map[string]string{"type": i.Type, "architecture": i.Architecture, "status": i.Status},
+		})
 	}
 	return all
 }
@@ -248,9 +259,11 @@ func (cl *Cloud) pricing(*cloudCall) answer {
 		types = append(types, map[string]any{"id": t.ID, "name": t.Name, "prices": t.Prices})
 	}
 	zero := euros(0)
-	return ok(wrap("pricing", map[string]any{"currency": "EUR", "vat_rate": "19.000000",
+	return ok(wrap("pricing", map[string]any{
+		"currency": "EUR", "vat_rate": "19.000000",
 		"image": map[string]any{"price_per_gb_month": euros(1.1)}, "server_types": types, "load_balancer_types": []any{},
 		"primary_ips": []any{}, "floating_ips": []any{}, "floating_ip": map[string]any{"price_monthly": euros(300)},
 		"traffic": map[string]any{"price_per_tb": zero}, "volume": map[string]any{"price_per_gb_month": euros(4.4)},
-		"server_backup": map[string]any{"percentage": "20.0000000000"}}))
+		"server_backup": map[string]any{"percentage": "20.0000000000"},
+	}))
 }

@@ -116,12 +116,16 @@ func (cl *Cloud) build(c *cloudCall, in createRequest, kind serverType, place lo
 		ipv6 = netip.Prefix{}
 	}
 	arch := map[string]string{"x86": "amd64", "arm": "arm64"}[kind.Architecture]
-	m := cl.world.AddMachine(world.Spec{Kind: world.Cloud, Number: id, Name: in.Name, Product: kind.Name, Location: place.Name,
+	m := cl.world.AddMachine(world.Spec{
+		Kind: world.Cloud, Number: id, Name: in.Name, Product: kind.Name, Location: place.Name,
 		Arch: arch, UEFI: arch == "arm64", Cores: kind.Cores, MemoryBytes: int64(kind.Memory) << 30, IPv4: ipv4, IPv6Net: ipv6,
 		Gateway: netip.AddrFrom4([4]byte{172, 31, 1, 1}), Project: c.Token, OldSystem: cl.o.Install == nil,
-		Disks: []*world.Disk{{Name: "sda", Model: "QEMU HARDDISK", SizeBytes: diskBytes(kind.Disk), Transport: "scsi"}}})
-	v := &virtual{Machine: m, name: in.Name, labels: map[string]string{}, created: c.now, kind: kind, place: place, image: img,
-		userData: in.UserData, group: in.PlacementGroup}
+		Disks: []*world.Disk{{Name: "sda", Model: "QEMU HARDDISK", SizeBytes: diskBytes(kind.Disk), Transport: "scsi"}},
+	})
+	v := &virtual{
+		Machine: m, name: in.Name, labels: map[string]string{}, created: c.now, kind: kind, place: place, image: img,
+		userData: in.UserData, group: in.PlacementGroup,
+	}
 	cl.address(v)
 	if in.Labels != nil {
 		v.labels = cloneLabels(*in.Labels)
@@ -172,8 +176,10 @@ func (cl *Cloud) attach(c *cloudCall, v *virtual, id int64, want string) (answer
 	if !found {
 		return refuse(http.StatusUnprocessableEntity, "no_subnet_available", "no free address in the network"), true
 	}
-	v.nets = append(v.nets, attachment{Network: id, IP: ip, AliasIPs: []string{},
-		MACAddress: fmt.Sprintf("86:00:%02x:%02x:%02x:%02x", byte(id), byte(v.Number>>16), byte(v.Number>>8), byte(v.Number))})
+	v.nets = append(v.nets, attachment{
+		Network: id, IP: ip, AliasIPs: []string{},
+		MACAddress: fmt.Sprintf("86:00:%02x:%02x:%02x:%02x", byte(id), byte(v.Number>>16), byte(v.Number>>8), byte(v.Number)),
+	})
 	return answer{}, false
 }
 

@@ -18,14 +18,18 @@ func (cl *Cloud) allRoutes() []cloudRoute {
 			{"DELETE", "/" + s.plural + "/{id}", cl.deleteThing(s)},
 		}...)
 	}
-	for plural, items := range map[string]func() []item{"locations": cl.locationItems, "server_types": cl.typeItems,
-		"images": cl.imageItems, "isos": cl.isoItems} {
+	for plural, items := range map[string]func() []item{
+		"locations": cl.locationItems, "server_types": cl.typeItems,
+		"images": cl.imageItems, "isos": cl.isoItems,
+	} {
 		routes = append(routes,
 			cloudRoute{"GET", "/" + plural, listOf(plural, items)},
 			cloudRoute{"GET", "/" + plural + "/{id}", oneOf(plural[:len(plural)-1], items)})
 	}
-	for plural, what := range map[string]string{"volumes": "volume", "floating_ips": "floating ip", "load_balancers": "load balancer",
-		"load_balancer_types": "load balancer type", "certificates": "certificate"} {
+	for plural, what := range map[string]string{
+		"volumes": "volume", "floating_ips": "floating ip", "load_balancers": "load balancer",
+		"load_balancer_types": "load balancer type", "certificates": "certificate",
+	} {
 		routes = append(routes,
 			cloudRoute{"GET", "/" + plural, emptyList(plural)},
 			cloudRoute{"GET", "/" + plural + "/{id}", absent(what)})

@@ -158,11 +158,13 @@ func (cl *Cloud) rescued(v *virtual, now time.Time) bool {
 }
 
 func (cl *Cloud) view(c *cloudCall, v *virtual) serverView {
-	s := serverView{ID: v.Number, Name: v.name, Status: v.status(), Created: stamp(v.created), PublicNet: v.public(),
+	s := serverView{
+		ID: v.Number, Name: v.name, Status: v.status(), Created: stamp(v.created), PublicNet: v.public(),
 		PrivateNet: append([]attachment{}, v.nets...), ServerType: v.kind, Location: v.place, Image: v.image, ISO: v.iso,
 		RescueEnabled: cl.rescued(v, c.now), Locked: v.running != nil, IncludedTraffic: 20 << 40,
 		Protection: map[string]bool{"delete": v.guarded, "rebuild": v.guarded}, Labels: v.labels,
-		Volumes: []int64{}, LoadBalancers: []int64{}, PrimaryDiskSize: v.kind.Disk}
+		Volumes: []int64{}, LoadBalancers: []int64{}, PrimaryDiskSize: v.kind.Disk,
+	}
 	if g := c.thing("placement_groups", v.group); g != nil {
 		s.PlacementGroup = cl.refresh(c, g)
 	}
@@ -187,8 +189,10 @@ func (v *virtual) public() publicNet {
 func (cl *Cloud) listServers(c *cloudCall) answer {
 	var all []item
 	for _, v := range cl.all(c) {
-		all = append(all, item{id: v.Number, name: v.name, created: v.created, labels: v.labels, view: func() any { return cl.view(c, v) },
-			fields: map[string]string{"status": v.status()}})
+		all = append(all, item{
+			id: v.Number, name: v.name, created: v.created, labels: v.labels, view: func() any { return cl.view(c, v) },
+			fields: map[string]string{"status": v.status()},
+		})
 	}
 	return list(c, "servers", all)
 }
@@ -280,9 +284,11 @@ func (cl *Cloud) primaryIPs(c *cloudCall) []item {
 	var all []item
 	add := func(v *virtual, id int64, kind, ip string) {
 		name := "primary_ip-" + strconv.FormatInt(id, 10)
-		all = append(all, item{id: id, name: name, created: v.created, fields: map[string]string{"ip": ip}, view: show(primaryIP{ID: id, IP: ip, Type: kind,
+		all = append(all, item{id: id, name: name, created: v.created, fields: map[string]string{"ip": ip}, view: show(primaryIP{
+			ID: id, IP: ip, Type: kind,
 			Name: name, AssigneeID: &v.Number, AssigneeType: "server", AutoDelete: true, DNSPtr: []any{}, Location: v.place,
-			Protection: map[string]bool{"delete": false}, Labels: map[string]string{}, Created: stamp(v.created)})})
+			Protection: map[string]bool{"delete": false}, Labels: map[string]string{}, Created: stamp(v.created),
+		})})
 	}
 	for _, v := range cl.all(c) {
 		if v.v4 != 0 {

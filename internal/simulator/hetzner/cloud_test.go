@@ -237,8 +237,10 @@ func TestCloudServersAreCreatedAndDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := hcloud.ServerCreateOpts{Name: "db-1", ServerType: kind, Image: img, Location: &hcloud.Location{Name: "hel1"}, SSHKeys: []*hcloud.SSHKey{key},
-		UserData: "#cloud-config", Labels: map[string]string{"role": "db"}, PublicNet: &hcloud.ServerCreatePublicNet{EnableIPv6: true}}
+	opts := hcloud.ServerCreateOpts{
+		Name: "db-1", ServerType: kind, Image: img, Location: &hcloud.Location{Name: "hel1"}, SSHKeys: []*hcloud.SSHKey{key},
+		UserData: "#cloud-config", Labels: map[string]string{"role": "db"}, PublicNet: &hcloud.ServerCreatePublicNet{EnableIPv6: true},
+	}
 	r, _, err := c.Server.Create(ctx, opts)
 	if err != nil || r.RootPassword != "" || r.Server.Status != hcloud.ServerStatusInitializing || !r.Server.Locked || len(r.NextActions) != 1 {
 		t.Fatalf("create: %+v, %v", r, err)
@@ -467,8 +469,10 @@ func TestCloudNetworksFirewallsAndGroups(t *testing.T) {
 	_, c, _ := cloudOf(t, w, hetzner.CloudOptions{})
 	_, whole, _ := net.ParseCIDR("10.0.0.0/16")
 	_, part, _ := net.ParseCIDR("10.0.1.0/24")
-	n, _, err := c.Network.Create(ctx, hcloud.NetworkCreateOpts{Name: "lan", IPRange: whole,
-		Subnets: []hcloud.NetworkSubnet{{Type: hcloud.NetworkSubnetTypeCloud, IPRange: part, NetworkZone: hcloud.NetworkZoneEUCentral}}})
+	n, _, err := c.Network.Create(ctx, hcloud.NetworkCreateOpts{
+		Name: "lan", IPRange: whole,
+		Subnets: []hcloud.NetworkSubnet{{Type: hcloud.NetworkSubnetTypeCloud, IPRange: part, NetworkZone: hcloud.NetworkZoneEUCentral}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -476,13 +480,17 @@ func TestCloudNetworksFirewallsAndGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, _, err := c.Firewall.Create(ctx, hcloud.FirewallCreateOpts{Name: "closed", Rules: []hcloud.FirewallRule{{Direction: hcloud.FirewallRuleDirectionIn,
-		Protocol: hcloud.FirewallRuleProtocolTCP, Port: hcloud.Ptr("22"), SourceIPs: []net.IPNet{*whole}}}})
+	f, _, err := c.Firewall.Create(ctx, hcloud.FirewallCreateOpts{Name: "closed", Rules: []hcloud.FirewallRule{{
+		Direction: hcloud.FirewallRuleDirectionIn,
+		Protocol:  hcloud.FirewallRuleProtocolTCP, Port: hcloud.Ptr("22"), SourceIPs: []net.IPNet{*whole},
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _, err := c.Server.Create(ctx, hcloud.ServerCreateOpts{Name: "arm-1", ServerType: &hcloud.ServerType{Name: "cax11"}, Image: &hcloud.Image{Name: "debian-12"},
-		Networks: []*hcloud.Network{n}, PlacementGroup: g.PlacementGroup, Firewalls: []*hcloud.ServerCreateFirewall{{Firewall: *f.Firewall}}})
+	r, _, err := c.Server.Create(ctx, hcloud.ServerCreateOpts{
+		Name: "arm-1", ServerType: &hcloud.ServerType{Name: "cax11"}, Image: &hcloud.Image{Name: "debian-12"},
+		Networks: []*hcloud.Network{n}, PlacementGroup: g.PlacementGroup, Firewalls: []*hcloud.ServerCreateFirewall{{Firewall: *f.Firewall}},
+	})
 	if err != nil || r.RootPassword == "" {
 		t.Fatal(r, err)
 	}

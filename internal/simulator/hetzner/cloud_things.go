@@ -82,8 +82,12 @@ type shelf struct {
 }
 
 func shelves() []shelf {
-	return []shelf{{"ssh_keys", "ssh_key", newSSHKey}, {"networks", "network", newNetwork},
-		{"firewalls", "firewall", newCloudFirewall}, {"placement_groups", "placement_group", newPlacementGroup}}
+	return []shelf{
+		{"ssh_keys", "ssh_key", newSSHKey},
+		{"networks", "network", newNetwork},
+		{"firewalls", "firewall", newCloudFirewall},
+		{"placement_groups", "placement_group", newPlacementGroup},
+	}
 }
 
 // thing finds one by id, nil if there is none.
@@ -264,8 +268,10 @@ func newNetwork(c *cloudCall, h head) (thing, answer) {
 	if err != nil {
 		return nil, wrongField("ip_range", "is not a network")
 	}
-	n := &network{head: h, IPRange: in.IPRange, Subnets: []subnet{}, Routes: append([]networkRoute{}, in.Routes...), LoadBalancers: []int64{},
-		Protection: map[string]bool{"delete": false}, ExposeRoutesToVSwitch: in.ExposeRoutesToVSwitch}
+	n := &network{
+		head: h, IPRange: in.IPRange, Subnets: []subnet{}, Routes: append([]networkRoute{}, in.Routes...), LoadBalancers: []int64{},
+		Protection: map[string]bool{"delete": false}, ExposeRoutesToVSwitch: in.ExposeRoutesToVSwitch,
+	}
 	for _, s := range in.Subnets {
 		r, err := netip.ParsePrefix(s.IPRange)
 		if err != nil || !whole.Contains(r.Addr()) {

@@ -115,8 +115,10 @@ func NewRobot(w *world.World, o RobotOptions) *Robot {
 	r := &Robot{world: w, o: o, berlin: berlin, accounts: map[string]*account{}, sources: map[string]*source{}}
 	r.routes = r.allRoutes()
 	for _, l := range o.Logins {
-		r.accounts[l.User] = &account{Login: l, windows: map[string]*window{}, counts: map[string]Count{},
-			servers: map[*world.Machine]*dedicated{}, pointers: map[string]string{}, nextID: 4321}
+		r.accounts[l.User] = &account{
+			Login: l, windows: map[string]*window{}, counts: map[string]Count{},
+			servers: map[*world.Machine]*dedicated{}, pointers: map[string]string{}, nextID: 4321,
+		}
 	}
 	return r
 }

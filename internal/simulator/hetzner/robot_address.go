@@ -32,8 +32,10 @@ type routedView struct {
 }
 
 func (s *dedicated) ip() ipView {
-	return ipView{IP: s.IPv4.String(), ServerIP: s.IPv4.String(), ServerNumber: s.Number,
-		TrafficHourly: 50, TrafficDaily: 50, TrafficMonthly: 8}
+	return ipView{
+		IP: s.IPv4.String(), ServerIP: s.IPv4.String(), ServerNumber: s.Number,
+		TrafficHourly: 50, TrafficDaily: 50, TrafficMonthly: 8,
+	}
 }
 
 // routed works out the network; without a gateway of its own the machine has the network's first address.

@@ -83,8 +83,10 @@ func (r *Robot) activated(s *dedicated, active bool) bootedView {
 }
 
 func (r *Robot) getBoot(c *robotCall, s *dedicated) answer {
-	return ok(wrap("boot", map[string]any{"rescue": r.current(c, s), "linux": s.linux(),
-		"vnc": nil, "windows": nil, "plesk": nil, "cpanel": nil}))
+	return ok(wrap("boot", map[string]any{
+		"rescue": r.current(c, s), "linux": s.linux(),
+		"vnc": nil, "windows": nil, "plesk": nil, "cpanel": nil,
+	}))
 }
 
 func (r *Robot) getRescue(c *robotCall, s *dedicated) answer {

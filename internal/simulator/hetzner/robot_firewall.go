@@ -69,8 +69,10 @@ func (r *Robot) setFirewall(c *robotCall, s *dedicated) answer {
 	case status != "active" && status != "disabled":
 		return invalid(nil, []string{"status"})
 	}
-	f := firewall{active: status == "active", filterIPv6: c.form.get("filter_ipv6") == "true",
-		whitelist: c.form.get("whitelist_hos") != "false", until: c.now.Add(r.world.Real(r.o.FirewallTime))}
+	f := firewall{
+		active: status == "active", filterIPv6: c.form.get("filter_ipv6") == "true",
+		whitelist: c.form.get("whitelist_hos") != "false", until: c.now.Add(r.world.Real(r.o.FirewallTime)),
+	}
 	var good bool
 	if f.input, good = rules(c.form.records("rules[input]")); good {
 		f.output, good = rules(c.form.records("rules[output]"))

@@ -73,8 +73,10 @@ type fullServer struct {
 }
 
 func (s *dedicated) short(now time.Time) shortServer {
-	v := shortServer{serverRef: s.ref(), ServerName: s.name, Product: s.Product, DC: s.Location, Traffic: "unlimited",
-		Status: "ready", PaidUntil: now.AddDate(0, 1, 0).Format(time.DateOnly)}
+	v := shortServer{
+		serverRef: s.ref(), ServerName: s.name, Product: s.Product, DC: s.Location, Traffic: "unlimited",
+		Status: "ready", PaidUntil: now.AddDate(0, 1, 0).Format(time.DateOnly),
+	}
 	if s.IPv4.IsValid() {
 		v.IP = []string{s.IPv4.String()}
 	}
@@ -85,8 +87,10 @@ func (s *dedicated) short(now time.Time) shortServer {
 }
 
 func (s *dedicated) full(now time.Time) fullServer {
-	return fullServer{shortServer: s.short(now), Reset: true, Rescue: true, VNC: true, Windows: s.Arch == "amd64",
-		Plesk: true, CPanel: true, WOL: true}
+	return fullServer{
+		shortServer: s.short(now), Reset: true, Rescue: true, VNC: true, Windows: s.Arch == "amd64",
+		Plesk: true, CPanel: true, WOL: true,
+	}
 }
 
 // all gives the servers of the caller, in the order they came into the world.
@@ -196,9 +200,11 @@ func (r *Robot) getCancellation(c *robotCall, s *dedicated) answer {
 		CancellationDate         *string  `json:"cancellation_date"`
 		CancellationReason       []string `json:"cancellation_reason"` // the choices, while not cancelled
 	}
-	return ok(wrap("cancellation", cancellation{serverRef: s.ref(), ServerName: s.name,
+	return ok(wrap("cancellation", cancellation{
+		serverRef: s.ref(), ServerName: s.name,
 		EarliestCancellationDate: c.now.AddDate(0, 1, 0).Format(time.DateOnly),
-		CancellationReason:       []string{"Upgrade to a new server", "Dissatisfied with the hardware", "Server no longer necessary"}}))
+		CancellationReason:       []string{"Upgrade to a new server", "Dissatisfied with the hardware", "Server no longer necessary"},
+	}))
 }
 
 // noList answers listings of things that this simulator never has.

@@ -148,9 +148,11 @@ func TestRobotAnswersInTheRecordedShapes(t *testing.T) {
 		{"robot/ip.json", "GET", "/ip/203.0.113.10", nil, 200},
 		{"robot/subnet.json", "GET", "/subnet/2001:db8:10:20::", nil, 200},
 		{"robot/rdns.json", "PUT", "/rdns/203.0.113.10", []string{"ptr=node-1.example.org"}, 201},
-		{"robot/firewall.json", "POST", "/firewall/321", []string{"status=active", "rules[input][0][ip_version]=ipv4", "rules[input][0][name]=ssh",
+		{"robot/firewall.json", "POST", "/firewall/321", []string{
+			"status=active", "rules[input][0][ip_version]=ipv4", "rules[input][0][name]=ssh",
 			"rules[input][0][dst_port]=22", "rules[input][0][protocol]=tcp", "rules[input][0][action]=accept",
-			"rules[output][0][name]=Allow all", "rules[output][0][action]=accept"}, 202},
+			"rules[output][0][name]=Allow all", "rules[output][0][action]=accept",
+		}, 202},
 		{"robot/error-not-found.json", "GET", "/server/1", nil, 404},
 		{"robot/error-invalid.json", "POST", "/boot/321/rescue", []string{"os=linux", "authorized_key[]=00:11"}, 400},
 		{"robot/error-missing.json", "POST", "/boot/321/rescue", nil, 400},
@@ -282,8 +284,10 @@ func TestRobotFirewallsChangeSlowly(t *testing.T) {
 	t.Cleanup(w.Close)
 	_, c := robotOf(t, w, hetzner.RobotOptions{Now: now.Now})
 	addMachines(w, world.Dedicated, user, 1)
-	rules := []string{"status=active", "whitelist_hos=true", "rules[input][1][name]=talos", "rules[input][1][ip_version]=ipv4", "rules[input][1][dst_port]=50000",
-		"rules[input][1][protocol]=tcp", "rules[input][1][action]=accept", "rules[input][0][name]=ssh", "rules[input][0][action]=accept", "rules[output][0][action]=accept"}
+	rules := []string{
+		"status=active", "whitelist_hos=true", "rules[input][1][name]=talos", "rules[input][1][ip_version]=ipv4", "rules[input][1][dst_port]=50000",
+		"rules[input][1][protocol]=tcp", "rules[input][1][action]=accept", "rules[input][0][name]=ssh", "rules[input][0][action]=accept", "rules[output][0][action]=accept",
+	}
 	r := c.call("POST", "/firewall/321", rules...)
 	if r.status != 202 || c.get("/firewall/321", "firewall.status") != "in process" {
 		t.Errorf("%d %s", r.status, r.body)
@@ -370,8 +374,14 @@ func TestRobotListsNothingInTwoWays(t *testing.T) {
 		path             string
 		seen, documented string // code of the 404, "" for 200 []
 	}{
-		{"/server", "", "SERVER_NOT_FOUND"}, {"/rdns", "", "NOT_FOUND"}, {"/vswitch", "", ""}, {"/key", "NOT_FOUND", "NOT_FOUND"},
-		{"/ip", "NOT_FOUND", "NOT_FOUND"}, {"/subnet", "NOT_FOUND", "NOT_FOUND"}, {"/failover", "NOT_FOUND", "NOT_FOUND"}, {"/reset", "NOT_FOUND", "NOT_FOUND"},
+		{"/server", "", "SERVER_NOT_FOUND"},
+		{"/rdns", "", "NOT_FOUND"},
+		{"/vswitch", "", ""},
+		{"/key", "NOT_FOUND", "NOT_FOUND"},
+		{"/ip", "NOT_FOUND", "NOT_FOUND"},
+		{"/subnet", "NOT_FOUND", "NOT_FOUND"},
+		{"/failover", "NOT_FOUND", "NOT_FOUND"},
+		{"/reset", "NOT_FOUND", "NOT_FOUND"},
 	} {
 		for documented, want := range map[bool]string{false: tc.seen, true: tc.documented} {
 			w := newWorld(t)

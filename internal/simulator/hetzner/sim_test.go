@@ -135,10 +135,12 @@ func addMachines(w *world.World, kind world.Kind, project string, n int) []*worl
 		if kind == world.Cloud {
 			product, place = "cx23", "fsn1"
 		}
-		all = append(all, w.AddMachine(world.Spec{Kind: kind, Number: int64(321 + i), Name: fmt.Sprintf("node-%d", i+1), Product: product,
+		all = append(all, w.AddMachine(world.Spec{
+			Kind: kind, Number: int64(321 + i), Name: fmt.Sprintf("node-%d", i+1), Product: product,
 			Location: place, Project: project, IPv4: netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)}),
 			IPv6Net: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0x10, 0, byte(0x20 + i)}), 64),
-			Gateway: netip.MustParseAddr("203.0.113.1"), Disks: []*world.Disk{{Name: "sda", SizeBytes: 1 << 30}}}))
+			Gateway: netip.MustParseAddr("203.0.113.1"), Disks: []*world.Disk{{Name: "sda", SizeBytes: 1 << 30}},
+		}))
 	}
 	return all
 }

@@ -45,8 +45,10 @@ func (s *server) authenticate(r *http.Request) (identity, bool) {
 		chain.AddCert(c)
 	}
 	cert := r.TLS.PeerCertificates[0]
-	_, err := cert.Verify(x509.VerifyOptions{Roots: s.conf.TLS.ClientCAs, Intermediates: chain,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := cert.Verify(x509.VerifyOptions{
+		Roots: s.conf.TLS.ClientCAs, Intermediates: chain,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
 	if err != nil || cert.Subject.CommonName == "" {
 		return identity{}, false
 	}

@@ -30,8 +30,10 @@ func TestDiscoveryNamesEverythingBothWays(t *testing.T) {
 			names[list.GroupVersion+"/"+r.Name] = true
 		}
 	}
-	for _, want := range []string{"v1/nodes", "v1/nodes/status", "v1/pods/eviction", "apps/v1/deployments", "policy/v1/poddisruptionbudgets",
-		"certificates.k8s.io/v1/certificatesigningrequests/approval", "coordination.k8s.io/v1/leases"} {
+	for _, want := range []string{
+		"v1/nodes", "v1/nodes/status", "v1/pods/eviction", "apps/v1/deployments", "policy/v1/poddisruptionbudgets",
+		"certificates.k8s.io/v1/certificatesigningrequests/approval", "coordination.k8s.io/v1/leases",
+	} {
 		if !names[want] {
 			t.Errorf("aggregated discovery lacks %s", want)
 		}
@@ -197,8 +199,10 @@ func TestAFinalizerHoldsADeletion(t *testing.T) {
 func TestEveryKindOfPatchWorks(t *testing.T) {
 	l := newLab(t, 1)
 	c := l.admin().CoreV1().Nodes()
-	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "one", Labels: map[string]string{"a": "1"}},
-		Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
+	n := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "one", Labels: map[string]string{"a": "1"}},
+		Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+	}
 	if _, err := c.Create(t.Context(), n, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -209,18 +213,32 @@ func TestEveryKindOfPatchWorks(t *testing.T) {
 		subs   []string
 		ok     func(*corev1.Node) bool
 	}{
-		{"merge adds and removes", types.MergePatchType, `{"metadata":{"labels":{"a":null,"b":"2"}}}`, nil,
-			func(n *corev1.Node) bool { return n.Labels["b"] == "2" && len(n.Labels) == 1 }},
-		{"JSON patch", types.JSONPatchType, `[{"op":"test","path":"/metadata/labels/b","value":"2"},{"op":"add","path":"/metadata/labels/c","value":"3"}]`, nil,
-			func(n *corev1.Node) bool { return n.Labels["c"] == "3" }},
-		{"strategic merge keeps list items of other keys", types.StrategicMergePatchType, `{"status":{"conditions":[{"type":"DiskPressure","status":"False"}]}}`, []string{"status"},
-			func(n *corev1.Node) bool { return len(n.Status.Conditions) == 2 }},
-		{"the status is not changed by the main path", types.MergePatchType, `{"status":{"conditions":null},"spec":{"unschedulable":true}}`, nil,
-			func(n *corev1.Node) bool { return len(n.Status.Conditions) == 2 && n.Spec.Unschedulable }},
-		{"nor the spec by the status path", types.MergePatchType, `{"spec":{"unschedulable":false}}`, []string{"status"},
-			func(n *corev1.Node) bool { return n.Spec.Unschedulable }},
-		{"server-side apply merges", types.ApplyPatchType, "apiVersion: v1\nkind: Node\nmetadata: {name: one, labels: {d: '4'}}", nil,
-			func(n *corev1.Node) bool { return n.Labels["d"] == "4" && n.Labels["c"] == "3" }},
+		{
+			"merge adds and removes", types.MergePatchType, `{"metadata":{"labels":{"a":null,"b":"2"}}}`, nil,
+			func(n *corev1.Node) bool { return n.Labels["b"] == "2" && len(n.Labels) == 1 },
+		},
+		{
+			"JSON patch", types.JSONPatchType, `[{"op":"test","path":"/metadata/labels/b","value":"2"},{"op":"add","path":"/metadata/labels/c","value":"3"}]`, nil,
+			func(n *corev1.Node) bool { return n.Labels["c"] == "3" },
+		},
+		{
+			"strategic merge keeps list items of other keys", types.StrategicMergePatchType, `{"status":{"conditions":[{"type":"DiskPressure","status":"False"}]}}`,
+			[]string{"status"},
+			func(n *corev1.Node) bool { return len(n.Status.Conditions) == 2 },
+		},
+		{
+			"the status is not changed by the main path", types.MergePatchType, `{"status":{"conditions":null},"spec":{"unschedulable":true}}`, nil,
+			func(n *corev1.Node) bool { return len(n.Status.Conditions) == 2 && n.Spec.Unschedulable },
+		},
+		{
+			"nor the spec by the status path", types.MergePatchType, `{"spec":{"unschedulable":false}}`,
+			[]string{"status"},
+			func(n *corev1.Node) bool { return n.Spec.Unschedulable },
+		},
+		{
+			"server-side apply merges", types.ApplyPatchType, "apiVersion: v1\nkind: Node\nmetadata: {name: one, labels: {d: '4'}}", nil,
+			func(n *corev1.Node) bool { return n.Labels["d"] == "4" && n.Labels["c"] == "3" },
+		},
 	} {
 		options := metav1.PatchOptions{FieldManager: "test"}
 		got, err := c.Patch(t.Context(), "one", s.kind, []byte(s.patch), options, s.subs...)

@@ -29,8 +29,10 @@ func (l *kubelet) requestClientCertificate() {
 		return
 	}
 	c.Spec.Username, c.Spec.Groups = "system:bootstrap:"+utilrand.String(6), bootstrapGroups
-	c.Status.Conditions = stamp([]certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue,
-		Reason: "AutoApproved", Message: "Auto approving kubelet client certificate after SubjectAccessReview."}})
+	c.Status.Conditions = stamp([]certificatesv1.CertificateSigningRequestCondition{{
+		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue,
+		Reason: "AutoApproved", Message: "Auto approving kubelet client certificate after SubjectAccessReview.",
+	}})
 	l.create(csrs, c)
 }
 
@@ -68,8 +70,10 @@ func (l *kubelet) signingRequest(signer string, ips []net.IP) *certificatesv1.Ce
 	}
 	return &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: "csr-" + utilrand.String(5), GenerateName: "csr-"},
-		Spec: certificatesv1.CertificateSigningRequestSpec{SignerName: signer, Usages: usages,
-			Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			SignerName: signer, Usages: usages,
+			Request: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
+		},
 	}
 }
 
@@ -104,7 +108,8 @@ func (c *cluster) issueCertificates() {
 				return
 			}
 			r.Status.Conditions = append(r.Status.Conditions, stamp([]certificatesv1.CertificateSigningRequestCondition{{
-				Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure", Message: err.Error()}})...)
+				Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure", Message: err.Error(),
+			}})...)
 			r.Status.Certificate = nil
 		})
 	}
@@ -124,8 +129,10 @@ func sign(request []byte) ([]byte, error) {
 		return nil, err
 	}
 	parent := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kubernetes"}}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: csr.Subject, NotBefore: time.Now().Add(-5 * time.Minute),
-		NotAfter: time.Now().AddDate(1, 0, 0), DNSNames: csr.DNSNames, IPAddresses: csr.IPAddresses, KeyUsage: x509.KeyUsageDigitalSignature}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: csr.Subject, NotBefore: time.Now().Add(-5 * time.Minute),
+		NotAfter: time.Now().AddDate(1, 0, 0), DNSNames: csr.DNSNames, IPAddresses: csr.IPAddresses, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, cert, parent, csr.PublicKey, authority)
 	if err != nil {
 		return nil, err

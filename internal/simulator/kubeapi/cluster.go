@@ -27,8 +27,10 @@ type cluster struct {
 }
 
 func newCluster(w *world.World, name string) *cluster {
-	c := &cluster{name: name, world: w, woken: make(chan struct{}, 1), lease: make(chan struct{}, 1),
-		kubelets: map[string]*kubelet{}, silent: map[string]int{}}
+	c := &cluster{
+		name: name, world: w, woken: make(chan struct{}, 1), lease: make(chan struct{}, 1),
+		kubelets: map[string]*kubelet{}, silent: map[string]int{},
+	}
 	c.store = newStore(c.notice)
 	return c
 }
@@ -162,8 +164,10 @@ func (c *cluster) record(about object, component, kind, reason, format string, a
 	at := now()
 	c.create(events, &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%016x", about.GetName(), time.Now().UnixNano())},
-		InvolvedObject: corev1.ObjectReference{Kind: gvk.Kind, APIVersion: gvk.GroupVersion().String(), Namespace: about.GetNamespace(),
-			Name: about.GetName(), UID: about.GetUID()},
+		InvolvedObject: corev1.ObjectReference{
+			Kind: gvk.Kind, APIVersion: gvk.GroupVersion().String(), Namespace: about.GetNamespace(),
+			Name: about.GetName(), UID: about.GetUID(),
+		},
 		Reason: reason, Message: fmt.Sprintf(format, args...), Type: kind, Count: 1, FirstTimestamp: at, LastTimestamp: at,
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
 	})

@@ -82,12 +82,16 @@ func describe(w http.ResponseWriter, v schema.GroupVersion) bool {
 		if res.version != v {
 			continue
 		}
-		l.APIResources = append(l.APIResources, metav1.APIResource{Name: res.plural, SingularName: res.singular(), Kind: res.kind,
-			Namespaced: res.namespaced, ShortNames: res.short, Categories: res.categories(), Verbs: objectVerbs})
+		l.APIResources = append(l.APIResources, metav1.APIResource{
+			Name: res.plural, SingularName: res.singular(), Kind: res.kind,
+			Namespaced: res.namespaced, ShortNames: res.short, Categories: res.categories(), Verbs: objectVerbs,
+		})
 		for sub := range strings.FieldsSeq(res.subs) {
 			kind, verbs := subresource(res, sub)
-			l.APIResources = append(l.APIResources, metav1.APIResource{Name: res.plural + "/" + sub, Kind: kind.Kind, Group: kind.Group,
-				Version: kind.Version, Namespaced: res.namespaced, Verbs: verbs})
+			l.APIResources = append(l.APIResources, metav1.APIResource{
+				Name: res.plural + "/" + sub, Kind: kind.Kind, Group: kind.Group,
+				Version: kind.Version, Namespaced: res.namespaced, Verbs: verbs,
+			})
 		}
 	}
 	for _, review := range reviewResources {
@@ -145,9 +149,11 @@ func discovered(v schema.GroupVersion) []discoveryv2.APIResourceDiscovery {
 		if res.version != v {
 			continue
 		}
-		d := discoveryv2.APIResourceDiscovery{Resource: res.plural, SingularResource: res.singular(), Scope: discoveryv2.ScopeCluster,
+		d := discoveryv2.APIResourceDiscovery{
+			Resource: res.plural, SingularResource: res.singular(), Scope: discoveryv2.ScopeCluster,
 			ResponseKind: &metav1.GroupVersionKind{Group: v.Group, Version: v.Version, Kind: res.kind},
-			ShortNames:   res.short, Categories: res.categories(), Verbs: objectVerbs}
+			ShortNames:   res.short, Categories: res.categories(), Verbs: objectVerbs,
+		}
 		if res.namespaced {
 			d.Scope = discoveryv2.ScopeNamespace
 		}
@@ -156,15 +162,19 @@ func discovered(v schema.GroupVersion) []discoveryv2.APIResourceDiscovery {
 			if kind.Version == "" {
 				kind.Group, kind.Version = v.Group, v.Version
 			}
-			d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{Subresource: sub, Verbs: verbs,
-				ResponseKind: &metav1.GroupVersionKind{Group: kind.Group, Version: kind.Version, Kind: kind.Kind}})
+			d.Subresources = append(d.Subresources, discoveryv2.APISubresourceDiscovery{
+				Subresource: sub, Verbs: verbs,
+				ResponseKind: &metav1.GroupVersionKind{Group: kind.Group, Version: kind.Version, Kind: kind.Kind},
+			})
 		}
 		all = append(all, d)
 	}
 	for _, review := range reviewResources {
 		if review.version == v {
-			all = append(all, discoveryv2.APIResourceDiscovery{Resource: review.plural, SingularResource: strings.ToLower(review.kind), Scope: discoveryv2.ScopeCluster,
-				ResponseKind: &metav1.GroupVersionKind{Group: v.Group, Version: v.Version, Kind: review.kind}, Verbs: []string{"create"}})
+			all = append(all, discoveryv2.APIResourceDiscovery{
+				Resource: review.plural, SingularResource: strings.ToLower(review.kind), Scope: discoveryv2.ScopeCluster,
+				ResponseKind: &metav1.GroupVersionKind{Group: v.Group, Version: v.Version, Kind: review.kind}, Verbs: []string{"create"},
+			})
 		}
 	}
 	return all

@@ -140,7 +140,9 @@ func tooMany(cause string) error {
 // target marks a pod as evicted (recorded: EvictionByEvictionAPI just before its deletion).
 func (s *server) target(p *corev1.Pod) {
 	modify(s.cluster, pods, p, func(p *corev1.Pod) {
-		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
-			Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting", LastTransitionTime: now()})
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+			Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting", LastTransitionTime: now(),
+		})
 	})
 }

@@ -185,7 +185,8 @@ func (l *kubelet) renew() {
 	seconds := int32(40)
 	l.create(leases, &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: l.conf.Node, OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}},
+			{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID},
+		}},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &l.conf.Node, LeaseDurationSeconds: &seconds, RenewTime: &at},
 	})
 }

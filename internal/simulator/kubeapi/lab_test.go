@@ -63,8 +63,10 @@ func (l *lab) serve(node, at string) {
 
 // kubelet runs a kubelet until the returned function is called.
 func (l *lab) kubelet(name string, change func(*world.Kubelet)) (stop func()) {
-	k := world.Kubelet{Node: name, Version: "v1.36.3", TalosVersion: "v1.14.1", Arch: "amd64", Cores: 4, MemoryBytes: 8 << 30,
-		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, Endpoint: func() bool { return true }}
+	k := world.Kubelet{
+		Node: name, Version: "v1.36.3", TalosVersion: "v1.14.1", Arch: "amd64", Cores: 4, MemoryBytes: 8 << 30,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, Endpoint: func() bool { return true },
+	}
 	if change != nil {
 		change(&k)
 	}
@@ -167,8 +169,10 @@ func (a *authority) make(c *x509.Certificate) (*x509.Certificate, *ecdsa.Private
 }
 
 func (a *authority) server() *tls.Config {
-	cert, key, _ := a.make(&x509.Certificate{Subject: pkix.Name{CommonName: "kube-apiserver"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.ParseIP("10.0.0.1"), net.ParseIP("127.0.0.1")}})
+	cert, key, _ := a.make(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "kube-apiserver"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.ParseIP("10.0.0.1"), net.ParseIP("127.0.0.1")},
+	})
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}, ClientCAs: pool, MinVersion: tls.VersionTLS12}

@@ -89,8 +89,10 @@ func applyPatch(before []byte, kind types.PatchType, patch []byte, schema object
 		}
 		after, err := p.Apply(before)
 		if err != nil { // a test that fails, a path that is not there
-			return nil, &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity,
-				Reason: metav1.StatusReasonInvalid, Message: "the server rejected our request due to an error in our request: " + err.Error()}}
+			return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+				Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity,
+				Reason: metav1.StatusReasonInvalid, Message: "the server rejected our request due to an error in our request: " + err.Error(),
+			}}
 		}
 		return after, nil
 	case types.MergePatchType:

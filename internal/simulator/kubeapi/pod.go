@@ -104,8 +104,10 @@ func (l *kubelet) stopPods() {
 				s.Ready, s.Started = false, &started
 				s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", FinishedAt: now()}}
 			}
-			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
-				Reason: corev1.PodReasonTerminationByKubelet, Message: "Pod was terminated in response to imminent node shutdown.", LastTransitionTime: now()})
+			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{
+				Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+				Reason: corev1.PodReasonTerminationByKubelet, Message: "Pod was terminated in response to imminent node shutdown.", LastTransitionTime: now(),
+			})
 		})
 	}
 }
@@ -133,8 +135,10 @@ func (l *kubelet) run(p *corev1.Pod, node *corev1.Node) {
 	s.ContainerStatuses = nil
 	for _, c := range p.Spec.Containers {
 		started := true
-		s.ContainerStatuses = append(s.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: true, Started: &started,
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}}})
+		s.ContainerStatuses = append(s.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Image: c.Image, Ready: true, Started: &started,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}},
+		})
 	}
 }
 
@@ -180,18 +184,24 @@ func (l *kubelet) staticPod(node *corev1.Node, component, version string) *corev
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceSystem, Name: component + "-" + l.conf.Node,
-			Annotations: map[string]string{"kubernetes.io/config.hash": hash, corev1.MirrorPodAnnotationKey: hash,
-				"kubernetes.io/config.source": "http", "talos.dev/config-version": "1", "talos.dev/secrets-version": "1"},
-			Labels: map[string]string{"app.kubernetes.io/component": "control-plane", "app.kubernetes.io/managed-by": "Talos",
+			Annotations: map[string]string{
+				"kubernetes.io/config.hash": hash, corev1.MirrorPodAnnotationKey: hash,
+				"kubernetes.io/config.source": "http", "talos.dev/config-version": "1", "talos.dev/secrets-version": "1",
+			},
+			Labels: map[string]string{
+				"app.kubernetes.io/component": "control-plane", "app.kubernetes.io/managed-by": "Talos",
 				"app.kubernetes.io/name": component, "app.kubernetes.io/version": strings.TrimPrefix(version, "v"),
-				"component": component, "k8s-app": component, "tier": "control-plane"},
+				"component": component, "k8s-app": component, "tier": "control-plane",
+			},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(node, nodes.kindVersion())},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: l.conf.Node, HostNetwork: true, DNSPolicy: corev1.DNSClusterFirst,
 			Priority: &priority, PriorityClassName: "system-cluster-critical",
-			Containers: []corev1.Container{{Name: component, Image: fmt.Sprintf("registry.k8s.io/%s:%s", component, version),
-				Command: []string{"/usr/local/bin/" + component}, ImagePullPolicy: corev1.PullIfNotPresent}},
+			Containers: []corev1.Container{{
+				Name: component, Image: fmt.Sprintf("registry.k8s.io/%s:%s", component, version),
+				Command: []string{"/usr/local/bin/" + component}, ImagePullPolicy: corev1.PullIfNotPresent,
+			}},
 			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute}},
 		},
 	}

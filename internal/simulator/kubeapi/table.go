@@ -86,8 +86,10 @@ func nodeRow(o object) []any {
 		status += ",SchedulingDisabled"
 	}
 	info := n.Status.NodeInfo
-	return []any{n.Name, status, rolesOf(n), ageOf(n.CreationTimestamp), info.KubeletVersion, addressOf(n, corev1.NodeInternalIP),
-		addressOf(n, corev1.NodeExternalIP), info.OSImage, info.KernelVersion, info.ContainerRuntimeVersion}
+	return []any{
+		n.Name, status, rolesOf(n), ageOf(n.CreationTimestamp), info.KubeletVersion, addressOf(n, corev1.NodeInternalIP),
+		addressOf(n, corev1.NodeExternalIP), info.OSImage, info.KernelVersion, info.ContainerRuntimeVersion,
+	}
 }
 
 func rolesOf(n *corev1.Node) string {
@@ -134,8 +136,10 @@ func podRow(o object) []any {
 	case p.Status.Phase == corev1.PodSucceeded:
 		status = "Completed"
 	}
-	return []any{p.Name, fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers)), status, itoa(restarts), ageOf(p.CreationTimestamp),
-		orNone(p.Status.PodIP), orNone(p.Spec.NodeName), orNone(p.Status.NominatedNodeName), "<none>"}
+	return []any{
+		p.Name, fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers)), status, itoa(restarts), ageOf(p.CreationTimestamp),
+		orNone(p.Status.PodIP), orNone(p.Spec.NodeName), orNone(p.Status.NominatedNodeName), "<none>",
+	}
 }
 
 func orNone(s string) string {
@@ -151,15 +155,19 @@ func namespaceRow(o object) []any {
 
 func deploymentRow(o object) []any {
 	d := o.(*appsv1.Deployment)
-	return []any{d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, *d.Spec.Replicas), itoa(int(d.Status.UpdatedReplicas)),
-		itoa(int(d.Status.AvailableReplicas)), ageOf(d.CreationTimestamp)}
+	return []any{
+		d.Name, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, *d.Spec.Replicas), itoa(int(d.Status.UpdatedReplicas)),
+		itoa(int(d.Status.AvailableReplicas)), ageOf(d.CreationTimestamp),
+	}
 }
 
 func daemonsetRow(o object) []any {
 	d := o.(*appsv1.DaemonSet)
-	return []any{d.Name, itoa(int(d.Status.DesiredNumberScheduled)), itoa(int(d.Status.CurrentNumberScheduled)), itoa(int(d.Status.NumberReady)),
+	return []any{
+		d.Name, itoa(int(d.Status.DesiredNumberScheduled)), itoa(int(d.Status.CurrentNumberScheduled)), itoa(int(d.Status.NumberReady)),
 		itoa(int(d.Status.UpdatedNumberScheduled)), itoa(int(d.Status.NumberAvailable)),
-		orNone(metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: d.Spec.Template.Spec.NodeSelector})), ageOf(d.CreationTimestamp)}
+		orNone(metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: d.Spec.Template.Spec.NodeSelector})), ageOf(d.CreationTimestamp),
+	}
 }
 
 func budgetRow(o object) []any {

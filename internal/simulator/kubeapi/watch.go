@@ -46,8 +46,10 @@ func (s *server) watch(w http.ResponseWriter, q *request) error {
 	if err != nil && from != "" {
 		return apierrors.NewBadRequest("invalid resource version " + strconv.Quote(from))
 	}
-	wa := &watcher{request: q, store: s.store, wanted: wanted, bookmarks: bookmarks, at: at,
-		out: json.NewEncoder(w), flush: http.NewResponseController(w).Flush}
+	wa := &watcher{
+		request: q, store: s.store, wanted: wanted, bookmarks: bookmarks, at: at,
+		out: json.NewEncoder(w), flush: http.NewResponseController(w).Flush,
+	}
 	w.Header().Set("Content-Type", q.shape.kind())
 	w.Header().Set("Cache-Control", "no-cache, private")
 	w.WriteHeader(http.StatusOK)

@@ -104,8 +104,10 @@ func (c *cluster) runDeployments() {
 		modify(c, replicasets, current, func(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = d.Spec.Replicas })
 		modify(c, deployments, d, func(d *appsv1.Deployment) {
 			s := current.Status
-			d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: s.Replicas, UpdatedReplicas: s.Replicas,
-				ReadyReplicas: s.ReadyReplicas, AvailableReplicas: s.AvailableReplicas, UnavailableReplicas: max(*d.Spec.Replicas-s.AvailableReplicas, 0)}
+			d.Status = appsv1.DeploymentStatus{
+				ObservedGeneration: d.Generation, Replicas: s.Replicas, UpdatedReplicas: s.Replicas,
+				ReadyReplicas: s.ReadyReplicas, AvailableReplicas: s.AvailableReplicas, UnavailableReplicas: max(*d.Spec.Replicas-s.AvailableReplicas, 0),
+			}
 		})
 	}
 }
@@ -125,8 +127,10 @@ func replicaSet(d *appsv1.Deployment, hash string) *appsv1.ReplicaSet {
 	}
 	selector.MatchLabels[labelTemplate] = hash
 	return &appsv1.ReplicaSet{
-		ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-" + hash, Labels: maps.Clone(t.Labels),
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, deployments.kindVersion())}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: d.Namespace, Name: d.Name + "-" + hash, Labels: maps.Clone(t.Labels),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, deployments.kindVersion())},
+		},
 		Spec: appsv1.ReplicaSetSpec{Replicas: d.Spec.Replicas, Selector: selector, Template: t},
 	}
 }
@@ -153,8 +157,10 @@ func (c *cluster) runReplicaSets() {
 			}
 		}
 		modify(c, replicasets, rs, func(rs *appsv1.ReplicaSet) {
-			rs.Status = appsv1.ReplicaSetStatus{ObservedGeneration: rs.Generation, Replicas: int32(len(mine)), FullyLabeledReplicas: int32(len(mine)),
-				ReadyReplicas: ready, AvailableReplicas: ready}
+			rs.Status = appsv1.ReplicaSetStatus{
+				ObservedGeneration: rs.Generation, Replicas: int32(len(mine)), FullyLabeledReplicas: int32(len(mine)),
+				ReadyReplicas: ready, AvailableReplicas: ready,
+			}
 		})
 	}
 }

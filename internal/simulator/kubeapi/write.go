@@ -176,8 +176,10 @@ func (s *server) delete(w http.ResponseWriter, q *request) error {
 	}
 	last, gone := s.expire(q.res, e.object, options.GracePeriodSeconds)
 	if gone && q.res != pods {
-		answer(w, http.StatusOK, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess,
-			Details: &metav1.StatusDetails{Name: q.name, Group: q.res.version.Group, Kind: q.res.plural, UID: e.object.GetUID()}})
+		answer(w, http.StatusOK, metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess,
+			Details: &metav1.StatusDetails{Name: q.name, Group: q.res.version.Group, Kind: q.res.plural, UID: e.object.GetUID()},
+		})
 		return nil
 	}
 	answerJSON(w, http.StatusOK, q.shape.kind(), q.one(last))

@@ -101,8 +101,10 @@ func (h *Host) descriptors(p *proc, hc interp.HandlerContext, args []string) []s
 	if mode == "dup" {
 		return h.duplicate(p, hc, number, name)
 	}
-	flags := map[string]int{"w": os.O_WRONLY | os.O_CREATE | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREATE | os.O_APPEND,
-		"r": os.O_RDONLY, "u": os.O_RDWR | os.O_CREATE}[mode]
+	flags := map[string]int{
+		"w": os.O_WRONLY | os.O_CREATE | os.O_TRUNC, "a": os.O_WRONLY | os.O_CREATE | os.O_APPEND,
+		"r": os.O_RDONLY, "u": os.O_RDWR | os.O_CREATE,
+	}[mode]
 	f, err := h.open(absolute(hc.Dir, name), flags, 0o644)
 	if err != nil {
 		fmt.Fprintf(hc.Stderr, "bash: %s: %s\n", name, errText(err))

@@ -171,8 +171,10 @@ func errOf(err error) error {
 
 // runScript runs a script in a shell that takes the place of the call's process.
 func (c *call) runScript(name, script string, options, params []string) int {
-	s := &shellRun{proc: c.proc, name: name, script: script, params: append(append(options, "--"), params...), env: c.env, dir: c.dir,
-		stdin: c.in, stdout: c.out, stderr: c.err, session: c.session}
+	s := &shellRun{
+		proc: c.proc, name: name, script: script, params: append(append(options, "--"), params...), env: c.env, dir: c.dir,
+		stdin: c.in, stdout: c.out, stderr: c.err, session: c.session,
+	}
 	return c.h.run(s)
 }
 

@@ -41,8 +41,10 @@ NAME="nvme0n1" TYPE="disk" SIZE="512110190592" VENDOR="" MODEL="SAMSUNG MZVL2512
 func TestLinksByID(t *testing.T) {
 	c := newRig(t, Options{}, nil).dial()
 	out := script(t, c, "cd /dev/disk/by-id; for l in *; do echo $l $(readlink -f $l); done")
-	for _, want := range []string{"nvme-SAMSUNG_MZVL2512HCJQ-00B00_S675NX1T364492 /dev/nvme0n1", "nvme-eui.002538b321c5527c /dev/nvme0n1",
-		"wwn-0x5000c500a1b2c3d4 /dev/sda", "ata-ST4000NM0245-1Z2107_ZC11ABCD /dev/sda"} {
+	for _, want := range []string{
+		"nvme-SAMSUNG_MZVL2512HCJQ-00B00_S675NX1T364492 /dev/nvme0n1", "nvme-eui.002538b321c5527c /dev/nvme0n1",
+		"wwn-0x5000c500a1b2c3d4 /dev/sda", "ata-ST4000NM0245-1Z2107_ZC11ABCD /dev/sda",
+	} {
 		if !strings.Contains(out, want+"\n") {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -79,8 +79,10 @@ func toolEfibootmgr(c *call) int {
 }
 
 func longEFI(name string) string {
-	if long, ok := map[string]string{"b": "num", "bootnum": "num", "B": "delete", "delete-bootnum": "delete", "o": "order", "bootorder": "order", "c": "create", "C": "create",
-		"create-only": "create", "L": "label", "n": "next", "bootnext": "next", "q": "quiet"}[name]; ok {
+	if long, ok := map[string]string{
+		"b": "num", "bootnum": "num", "B": "delete", "delete-bootnum": "delete", "o": "order", "bootorder": "order", "c": "create", "C": "create",
+		"create-only": "create", "L": "label", "n": "next", "bootnext": "next", "q": "quiet",
+	}[name]; ok {
 		return long
 	}
 	return name

@@ -163,6 +163,7 @@ func (t *tree) text(name, content string) { t.put(name, &node{mode: 0o644, data:
 func (t *tree) symlink(name, target string) {
 	t.put(name, &node{mode: fs.ModeSymlink | 0o777, link: target})
 }
+
 func (t *tree) generated(name string, gen func() []byte) {
 	t.put(name, &node{mode: 0o444, gen: gen})
 }

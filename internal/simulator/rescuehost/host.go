@@ -85,8 +85,10 @@ func New(m *world.Machine, r world.Rescue, o Options) world.System {
 }
 
 func newHost(m *world.Machine, r world.Rescue, o Options) *Host {
-	h := &Host{m: m, w: m.World, rescue: r, opt: o, name: "rescue", booted: time.Now(),
-		halted: make(chan world.Halt, 1), procs: newProcs(), conns: map[net.Conn]bool{}}
+	h := &Host{
+		m: m, w: m.World, rescue: r, opt: o, name: "rescue", booted: time.Now(),
+		halted: make(chan world.Halt, 1), procs: newProcs(), conns: map[net.Conn]bool{},
+	}
 	h.ctx, h.cancel = context.WithCancel(m.World.Context())
 	h.tools = toolbox()
 	return h

@@ -65,8 +65,10 @@ func (h *Host) gateway() netip.Addr {
 }
 
 func (h *Host) ipLinks() []link {
-	lo := link{Index: 1, Name: "lo", Flags: []string{"LOOPBACK", "UP", "LOWER_UP"}, MTU: 65536, State: "UNKNOWN", Group: "default", Kind: "loopback", Address: "00:00:00:00:00:00",
-		Addresses: []address{{"inet", "127.0.0.1", 8, "", "host", "lo"}, {"inet6", "::1", 128, "", "host", ""}}}
+	lo := link{
+		Index: 1, Name: "lo", Flags: []string{"LOOPBACK", "UP", "LOWER_UP"}, MTU: 65536, State: "UNKNOWN", Group: "default", Kind: "loopback", Address: "00:00:00:00:00:00",
+		Addresses: []address{{"inet", "127.0.0.1", 8, "", "host", "lo"}, {"inet6", "::1", 128, "", "host", ""}},
+	}
 	eth := link{Index: 2, Name: "eth0", Flags: []string{"BROADCAST", "MULTICAST", "UP", "LOWER_UP"}, MTU: 1500, State: "UP", Group: "default", Kind: "ether", Address: h.m.MAC}
 	if h.m.IPv4.IsValid() {
 		p := h.prefix()
@@ -103,8 +105,11 @@ func (h *Host) ipRoutes(six bool) []route {
 		if !h.m.IPv6Net.IsValid() {
 			return []route{}
 		}
-		return []route{{Dst: h.m.IPv6Net.Masked().String(), Dev: "eth0", Protocol: "kernel", Flags: []string{}}, {Dst: "fe80::/64", Dev: "eth0", Protocol: "kernel", Flags: []string{}},
-			{Dst: "default", Gateway: "fe80::1", Dev: "eth0", Protocol: "static", Flags: []string{}}}
+		return []route{
+			{Dst: h.m.IPv6Net.Masked().String(), Dev: "eth0", Protocol: "kernel", Flags: []string{}},
+			{Dst: "fe80::/64", Dev: "eth0", Protocol: "kernel", Flags: []string{}},
+			{Dst: "default", Gateway: "fe80::1", Dev: "eth0", Protocol: "static", Flags: []string{}},
+		}
 	}
 	if !h.m.IPv4.IsValid() {
 		return []route{}

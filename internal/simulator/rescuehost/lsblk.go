@@ -294,8 +294,10 @@ func (l *lsblk) value(r *blkRow, name string) (cell, bool) {
 
 // constant are columns that are the same for every device.
 func constant(name string) (cell, bool) {
-	v, ok := map[string]cell{"RO": false, "RM": false, "HOTPLUG": false, "MAJ:MIN": "8:0", "LOG-SEC": int64(512), "PHY-SEC": int64(512), "OWNER": "root", "GROUP": "disk",
-		"MODE": "brw-rw----", "FSAVAIL": nil, "FSUSE%": nil, "FSSIZE": nil, "FSUSED": nil, "SUBSYSTEMS": nil, "ALIGNMENT": int64(0), "DISC-GRAN": "512B", "DISC-MAX": "2T", "DISC-ZERO": false, "ZONED": "none", "RAND": false, "SCHED": "none"}[name]
+	v, ok := map[string]cell{
+		"RO": false, "RM": false, "HOTPLUG": false, "MAJ:MIN": "8:0", "LOG-SEC": int64(512), "PHY-SEC": int64(512), "OWNER": "root", "GROUP": "disk",
+		"MODE": "brw-rw----", "FSAVAIL": nil, "FSUSE%": nil, "FSSIZE": nil, "FSUSED": nil, "SUBSYSTEMS": nil, "ALIGNMENT": int64(0), "DISC-GRAN": "512B", "DISC-MAX": "2T", "DISC-ZERO": false, "ZONED": "none", "RAND": false, "SCHED": "none",
+	}[name]
 	return v, ok
 }
 

@@ -45,8 +45,10 @@ func (h *Host) mount(b block, target, kind, opts string) error {
 		t.mu.Unlock()
 		return errors.New("mount point does not exist.")
 	}
-	m := &mounted{source: "/dev/" + b.base(), target: path.Clean(target), kind: v.Kind, opts: opts, dev: b, volume: v,
-		root: t.newDir(), covered: n, parent: parent, base: base}
+	m := &mounted{
+		source: "/dev/" + b.base(), target: path.Clean(target), kind: v.Kind, opts: opts, dev: b, volume: v,
+		root: t.newDir(), covered: n, parent: parent, base: base,
+	}
 	parent.kids[base] = m.root
 	for name, data := range v.Files {
 		dir := t.mkdirs(path.Join(target, path.Dir(name)))

@@ -47,12 +47,14 @@ func newRig(t *testing.T, o Options, change func(*world.Spec)) *rig {
 	t.Helper()
 	w := world.New(world.Options{Speed: 1000})
 	t.Cleanup(w.Close)
-	s := world.Spec{Number: 321, Name: "node-1", IPv4: netip.MustParseAddr("203.0.113.10"), IPv6Net: netip.MustParsePrefix("2001:db8:10:20::/64"), MAC: "90:1b:0e:00:00:01",
+	s := world.Spec{
+		Number: 321, Name: "node-1", IPv4: netip.MustParseAddr("203.0.113.10"), IPv6Net: netip.MustParsePrefix("2001:db8:10:20::/64"), MAC: "90:1b:0e:00:00:01",
 		UUID: "4c4c4544-0042-3510-8050-b4c04f384833", BootTime: time.Second,
 		Disks: []*world.Disk{
 			{Name: "nvme0n1", Model: "SAMSUNG MZVL2512HCJQ-00B00", Serial: "S675NX1T364492", WWN: "eui.002538b321c5527c", SizeBytes: 512110190592, Transport: "nvme"},
 			{Name: "sda", Model: "ST4000NM0245-1Z2107", Serial: "ZC11ABCD", WWN: "0x5000c500a1b2c3d4", SizeBytes: 4000787030016, Transport: "sata", Rotational: true},
-		}}
+		},
+	}
 	if change != nil {
 		change(&s)
 	}
@@ -183,8 +185,10 @@ func TestScriptsBehaveAsInBash(t *testing.T) {
 		{"files, appending, redirecting both", "cd /tmp; { echo a; echo b >&2; } >f 2>&1; echo c >>f; wc -l <f; rm f; [ -e f ] || echo gone", "3\ngone\n"},
 		{"command -v knows the tools and no others", "command -v zstd; command -v python3 || echo none; command -v cd", "/usr/bin/zstd\nnone\ncd\n"},
 		{"sed, grep, cut, tr", `printf 'token=abc\nphase=x\n' >/tmp/s; sed -n 's/^phase=//p' /tmp/s; grep -qx 'token=abc' /tmp/s && echo yes; printf 'a b c' | cut -d ' ' -f 2; printf '1\r2\r' | tr '\r' '\n' | tail -n 1`, "x\nyes\nb\n2\n"},
-		{"sed -i with an escaped replacement", `echo 'linux /A/vmlinuz talos.platform=metal x' >/tmp/g; e=$(printf '%s' 'talos.config=http://h/c?uuid=${uuid}&m=1' | sed 's/[&|\\]/\\&/g'); sed -i "s|talos.platform=metal|talos.platform=metal $e|" /tmp/g; cat /tmp/g`,
-			"linux /A/vmlinuz talos.platform=metal talos.config=http://h/c?uuid=${uuid}&m=1 x\n"},
+		{
+			"sed -i with an escaped replacement", `echo 'linux /A/vmlinuz talos.platform=metal x' >/tmp/g; e=$(printf '%s' 'talos.config=http://h/c?uuid=${uuid}&m=1' | sed 's/[&|\\]/\\&/g'); sed -i "s|talos.platform=metal|talos.platform=metal $e|" /tmp/g; cat /tmp/g`,
+			"linux /A/vmlinuz talos.platform=metal talos.config=http://h/c?uuid=${uuid}&m=1 x\n",
+		},
 		{"xargs and find", "mkdir -p /tmp/d/e; touch /tmp/d/e/1.txt; find /tmp/d -name '*.txt' -type f | xargs -n 1 basename", "1.txt\n"},
 		{"scripts as files", "printf '#!/bin/bash\\necho \"$0 $1 $#\"\\n' >/root/x.sh; chmod +x /root/x.sh; /root/x.sh one; bash /root/x.sh a b", "/root/x.sh one 1\n/root/x.sh a 2\n"},
 		{"source and eval", "echo 'v=7; g() { echo g$v; }' >/tmp/lib; . /tmp/lib; g; eval 'sleep 1 & wait $!; echo ok'", "g7\nok\n"},
@@ -206,8 +210,10 @@ func TestNothingOfTheRealMachineIsVisible(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newRig(t, Options{}, nil).dial()
-	for _, command := range []string{"[ -e F ] && echo leaked", "cat F", "echo x <F", ". F", "F", "bash F", "command -v F", "cd $(dirname F) && echo leaked",
-		"echo $(<F)", "ls $(dirname F)/*.sh", "PATH=$(dirname F) real.sh", "PATH=$(dirname F) type real.sh", "echo leaked >F"} {
+	for _, command := range []string{
+		"[ -e F ] && echo leaked", "cat F", "echo x <F", ". F", "F", "bash F", "command -v F", "cd $(dirname F) && echo leaked",
+		"echo $(<F)", "ls $(dirname F)/*.sh", "PATH=$(dirname F) real.sh", "PATH=$(dirname F) type real.sh", "echo leaked >F",
+	} {
 		if out, _, _ := run(t, c, strings.ReplaceAll(command, "F", real), nil); strings.Contains(out, "leaked") || strings.Contains(out, "real.sh\n") && !strings.Contains(out, "*") {
 			t.Errorf("%q says %q", command, out)
 		}

@@ -137,8 +137,10 @@ func openFDs(st *syntax.Stmt) {
 
 // openFD is the command that opens a descriptor: __open NUMBER MODE [FILE].
 func openFD(r *syntax.Redirect) *syntax.Stmt {
-	mode := map[syntax.RedirOperator]string{syntax.RdrOut: "w", syntax.AppOut: "a", syntax.RdrIn: "r", syntax.RdrInOut: "u",
-		syntax.DplOut: "dup", syntax.DplIn: "dup"}[r.Op]
+	mode := map[syntax.RedirOperator]string{
+		syntax.RdrOut: "w", syntax.AppOut: "a", syntax.RdrIn: "r", syntax.RdrInOut: "u",
+		syntax.DplOut: "dup", syntax.DplIn: "dup",
+	}[r.Op]
 	return &syntax.Stmt{Cmd: &syntax.CallExpr{Args: []*syntax.Word{literal("__open"), literal(r.N.Value), literal(mode), r.Word}}}
 }
 

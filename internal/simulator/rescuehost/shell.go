@@ -83,8 +83,10 @@ func (s *shellRun) status(err error) int {
 }
 
 func (h *Host) runner(s *shellRun) (*interp.Runner, error) {
-	env := environ{exported: s.env, own: map[string]string{"__pid": fmt.Sprint(s.proc.pid), "__ppid": fmt.Sprint(s.proc.ppid),
-		"HOSTNAME": h.name, "UID": "0", "EUID": "0", "GID": "0"}}
+	env := environ{exported: s.env, own: map[string]string{
+		"__pid": fmt.Sprint(s.proc.pid), "__ppid": fmt.Sprint(s.proc.ppid),
+		"HOSTNAME": h.name, "UID": "0", "EUID": "0", "GID": "0",
+	}}
 	r, err := interp.New(
 		interp.Env(env), interp.Dir("/"), interp.StdIO(s.stdin, s.stdout, s.stderr), interp.Params(s.params...),
 		interp.CallHandler(h.onCall),

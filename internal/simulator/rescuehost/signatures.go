@@ -116,9 +116,11 @@ func raidMember(head []byte) *raidSuper {
 		return nil
 	}
 	id := b[16:32]
-	return &raidSuper{uuid: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), label: text(b[32:64]),
+	return &raidSuper{
+		uuid: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), label: text(b[32:64]),
 		level: int(int32(le.Uint32(b[72:]))), size: int64(le.Uint64(b[80:])) * world.Sector,
-		disks: int(le.Uint32(b[92:])), offset: int64(le.Uint64(b[128:])) * world.Sector}
+		disks: int(le.Uint32(b[92:])), offset: int64(le.Uint64(b[128:])) * world.Sector,
+	}
 }
 
 // WriteRAIDMember makes a range of a disk a member of an md array of that level over count disks, as an earlier

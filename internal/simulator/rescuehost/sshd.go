@@ -86,9 +86,11 @@ func (h *Host) serve(c net.Conn, config *ssh.ServerConfig) {
 func (h *Host) loginEnv(conn *ssh.ServerConn) []string {
 	from, to := strings.NewReplacer("[", "", "]", ""), conn.LocalAddr().String()
 	client := from.Replace(strings.Replace(conn.RemoteAddr().String(), ":", " ", 1))
-	return []string{"USER=root", "LOGNAME=root", "HOME=/root", "SHELL=/bin/bash",
+	return []string{
+		"USER=root", "LOGNAME=root", "HOME=/root", "SHELL=/bin/bash",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=en_US.UTF-8", "SSH_CLIENT=" + client + " 22",
-		"SSH_CONNECTION=" + client + " " + from.Replace(to)}
+		"SSH_CONNECTION=" + client + " " + from.Replace(to),
+	}
 }
 
 // session is one SSH session.

@@ -91,8 +91,10 @@ func toolCut(c *call) int {
 
 // set expands a set of tr: ranges, classes, escapes.
 func set(s string) []byte {
-	for name, chars := range map[string]string{"[:upper:]": "A-Z", "[:lower:]": "a-z", "[:digit:]": "0-9", "[:alpha:]": "A-Za-z", "[:alnum:]": "A-Za-z0-9",
-		"[:space:]": "\t\n\v\f\r ", "[:blank:]": "\t ", "[:punct:]": "!-/:-@[-`{-~", "[:print:]": " -~", "[:cntrl:]": "\x00-\x1f"} {
+	for name, chars := range map[string]string{
+		"[:upper:]": "A-Z", "[:lower:]": "a-z", "[:digit:]": "0-9", "[:alpha:]": "A-Za-z", "[:alnum:]": "A-Za-z0-9",
+		"[:space:]": "\t\n\v\f\r ", "[:blank:]": "\t ", "[:punct:]": "!-/:-@[-`{-~", "[:print:]": " -~", "[:cntrl:]": "\x00-\x1f",
+	} {
 		s = strings.ReplaceAll(s, name, chars)
 	}
 	s = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\0`, "\x00", `\\`, `\`).Replace(s)

@@ -259,7 +259,8 @@ func (t *transfer) ask(ctx context.Context, u string) (*http.Response, failure) 
 
 func (t *transfer) client() *http.Client {
 	h := t.c.h
-	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: t.insecure, RootCAs: h.opt.RootCAs},
+	transport := &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: t.insecure, RootCAs: h.opt.RootCAs},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			wait := max(h.w.Real(t.connect), 250*time.Millisecond)
 			if !isAddress(addr) {
@@ -268,7 +269,8 @@ func (t *transfer) client() *http.Client {
 			ctx, cancel := context.WithTimeout(ctx, wait)
 			defer cancel()
 			return h.dial(ctx, network, addr)
-		}}
+		},
+	}
 	client := &http.Client{Transport: transport}
 	if !t.follow {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

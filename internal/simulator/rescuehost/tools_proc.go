@@ -11,8 +11,10 @@ import (
 )
 
 func processTools() map[string]tool {
-	return map[string]tool{"kill": toolKill, "pkill": toolPgrep, "pgrep": toolPgrep, "pidof": toolPidof, "ps": toolPs, "wait": toolWait,
-		"jobs": toolJobs, "killall": toolKillall}
+	return map[string]tool{
+		"kill": toolKill, "pkill": toolPgrep, "pgrep": toolPgrep, "pidof": toolPidof, "ps": toolPs, "wait": toolWait,
+		"jobs": toolJobs, "killall": toolKillall,
+	}
 }
 
 var signals = []string{"EXIT", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM"}

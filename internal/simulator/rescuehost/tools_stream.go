@@ -46,13 +46,17 @@ func packerOf(name string) packer {
 			return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		}, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) }}
 	case strings.Contains(name, "xz"):
-		return packer{".xz", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) },
-			func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) }}
+		return packer{
+			".xz", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) },
+			func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
+		}
 	case strings.HasPrefix(name, "b"):
 		return packer{".bz2", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }, nil}
 	}
-	return packer{".gz", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
-		func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }}
+	return packer{
+		".gz", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
+	}
 }
 
 // toolPack is zstd, xz, gzip and bzip2 with their cat and un- forms.

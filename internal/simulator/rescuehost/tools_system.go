@@ -52,8 +52,10 @@ func toolUname(c *call) int {
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
-	parts := map[string]string{"s": "Linux", "kernel-name": "Linux", "n": c.h.name, "nodename": c.h.name, "r": kernelVersion, "kernel-release": kernelVersion, "v": "#1 SMP",
-		"m": c.h.machineArch(), "machine": c.h.machineArch(), "p": "unknown", "i": "unknown", "o": "GNU/Linux"}
+	parts := map[string]string{
+		"s": "Linux", "kernel-name": "Linux", "n": c.h.name, "nodename": c.h.name, "r": kernelVersion, "kernel-release": kernelVersion, "v": "#1 SMP",
+		"m": c.h.machineArch(), "machine": c.h.machineArch(), "p": "unknown", "i": "unknown", "o": "GNU/Linux",
+	}
 	if len(opts) == 0 {
 		opts = []option{{name: "s"}}
 	}
@@ -186,8 +188,15 @@ func toolDf(c *call) int {
 }
 
 func toolLscpu(c *call) int {
-	rows := [][2]string{{"Architecture", c.h.machineArch()}, {"CPU(s)", strconv.Itoa(c.h.m.Cores)}, {"Vendor ID", c.h.cpuVendor()}, {"Model name", c.h.m.CPU},
-		{"Thread(s) per core", "2"}, {"Core(s) per socket", strconv.Itoa(max(1, c.h.m.Cores/2))}, {"Socket(s)", "1"}}
+	rows := [][2]string{
+		{"Architecture", c.h.machineArch()},
+		{"CPU(s)", strconv.Itoa(c.h.m.Cores)},
+		{"Vendor ID", c.h.cpuVendor()},
+		{"Model name", c.h.m.CPU},
+		{"Thread(s) per core", "2"},
+		{"Core(s) per socket", strconv.Itoa(max(1, c.h.m.Cores/2))},
+		{"Socket(s)", "1"},
+	}
 	if len(c.args) > 0 && (c.args[0] == "-J" || c.args[0] == "--json") {
 		c.printf("{\n   \"lscpu\": [\n")
 		for i, r := range rows {
@@ -211,9 +220,11 @@ func toolDmidecode(c *call) int {
 	for _, o := range opts {
 		switch o.name {
 		case "s", "string":
-			value, ok := map[string]string{"system-uuid": h.m.UUID, "system-manufacturer": h.m.Manufacturer, "system-product-name": h.product(), "system-serial-number": h.m.Serial,
+			value, ok := map[string]string{
+				"system-uuid": h.m.UUID, "system-manufacturer": h.m.Manufacturer, "system-product-name": h.product(), "system-serial-number": h.m.Serial,
 				"system-family": h.family(), "baseboard-manufacturer": h.m.Manufacturer, "baseboard-product-name": h.product(), "bios-vendor": h.biosVendor(), "bios-version": "20171111",
-				"processor-version": h.m.CPU, "system-version": "Not Specified"}[o.value]
+				"processor-version": h.m.CPU, "system-version": "Not Specified",
+			}[o.value]
 			if !ok {
 				return c.fail(2, "Invalid string keyword: %s", o.value)
 			}

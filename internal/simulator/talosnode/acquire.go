@@ -246,8 +246,10 @@ func (n *node) fetch(ctx context.Context, client *http.Client, where string) ([]
 }
 
 func (n *node) variables() map[string]string {
-	return map[string]string{"uuid": n.uuid(), "serial": n.machine.Serial, "mac": n.machine.MAC,
-		"hostname": n.hostname(), "code": n.metaValue(world.MetaDownloadURLCode)}
+	return map[string]string{
+		"uuid": n.uuid(), "serial": n.machine.Serial, "mac": n.machine.MAC,
+		"hostname": n.hostname(), "code": n.metaValue(world.MetaDownloadURLCode),
+	}
 }
 
 // dial opens a connection from this machine to the world or, if the world does not know the address, outside it.

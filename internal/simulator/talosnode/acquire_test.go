@@ -78,8 +78,10 @@ func TestTheUUIDInMETAReplacesABadOneOfTheFirmware(t *testing.T) {
 
 func TestACloudServerTakesItsUserData(t *testing.T) {
 	l := newLab(t, "v1.13.9")
-	m := l.world.AddMachine(world.Spec{Kind: world.Cloud, Number: 7, Name: "cloud-7", IPv4: l.ip(7), BootTime: time.Second,
-		Disks: []*world.Disk{{Name: "sda", SizeBytes: 20 << 30, Transport: "scsi"}}})
+	m := l.world.AddMachine(world.Spec{
+		Kind: world.Cloud, Number: 7, Name: "cloud-7", IPv4: l.ip(7), BootTime: time.Second,
+		Disks: []*world.Disk{{Name: "sda", SizeBytes: 20 << 30, Transport: "scsi"}},
+	})
 	if err := world.InstallImage(m.Disks[0], world.ImageSpec{Version: l.version, Arch: "amd64", Platform: "hcloud"}); err != nil {
 		t.Fatal(err)
 	}

@@ -146,5 +146,6 @@ func (n *node) try(cfg config.Provider, after time.Duration) {
 
 func applied(m applyMode, details string, warnings []string) *machine.ApplyConfigurationResponse {
 	return &machine.ApplyConfigurationResponse{Messages: []*machine.ApplyConfiguration{
-		{Mode: m, ModeDetails: details, Warnings: warnings}}}
+		{Mode: m, ModeDetails: details, Warnings: warnings},
+	}}
 }

@@ -37,8 +37,10 @@ func (a applyCall) details() (mode, text string) {
 }
 
 func (l *lab) send(c *client.Client, data []byte, mode string, dry bool) (*machine.ApplyConfiguration, error) {
-	r, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{Data: data, DryRun: dry,
-		Mode: machine.ApplyConfigurationRequest_Mode(machine.ApplyConfigurationRequest_Mode_value[mode])})
+	r, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{
+		Data: data, DryRun: dry,
+		Mode: machine.ApplyConfigurationRequest_Mode(machine.ApplyConfigurationRequest_Mode_value[mode]),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -215,8 +217,10 @@ func TestATrialEndsByItself(t *testing.T) {
 	l := newLab(t, "v1.13.9")
 	m, c := l.configured(2, l.controlPlane)
 	_, before := l.versions(c)
-	r, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{Data: l.controlPlane(m),
-		Mode: machine.ApplyConfigurationRequest_TRY, TryModeTimeout: durationpb.New(12 * time.Second)})
+	r, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{
+		Data: l.controlPlane(m),
+		Mode: machine.ApplyConfigurationRequest_TRY, TryModeTimeout: durationpb.New(12 * time.Second),
+	})
 	if err != nil || !strings.HasSuffix(r.GetMessages()[0].GetModeDetails(), "and will be automatically reverted back in 12s") {
 		t.Fatalf("%v %v", r, err)
 	}

@@ -151,8 +151,10 @@ func (n *node) setMeta(key uint8, value *string) error {
 
 // installed describes the system that runs as an image.
 func (n *node) installed() world.ImageSpec {
-	spec := world.ImageSpec{Version: n.info.Version, Arch: n.info.Arch, Platform: n.info.Platform, Schematic: n.info.Schematic,
-		Extensions: n.info.Extensions}
+	spec := world.ImageSpec{
+		Version: n.info.Version, Arch: n.info.Arch, Platform: n.info.Platform, Schematic: n.info.Schematic,
+		Extensions: n.info.Extensions,
+	}
 	plain := strings.Fields(spec.Cmdline())
 	for _, arg := range strings.Fields(n.info.Cmdline) {
 		if !slices.Contains(plain, arg) {

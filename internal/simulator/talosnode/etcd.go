@@ -42,7 +42,8 @@ func newEtcdService(n *node) *etcdService { return &etcdService{node: n} }
 // definition of the service. Bootstrap loads it anew.
 func (s *etcdService) definition(bootstrap, restore bool) definition {
 	n := s.node
-	return definition{id: "etcd", process: true, started: inContainer("etcd"), settles: etcdHealthTime,
+	return definition{
+		id: "etcd", process: true, started: inContainer("etcd"), settles: etcdHealthTime,
 		waits: `Waiting for volumes /var/lib, ETCD to be mounted, service "cri" to be "up", time sync, network, etcd spec`,
 		wait:  n.afterCRI,
 		prepare: func(ctx context.Context) error {

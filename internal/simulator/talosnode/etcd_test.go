@@ -159,8 +159,10 @@ func TestASnapshotBringsTheKubernetesStateBackAfterEphemeralWasWiped(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.ResetGenericWithResponse(context.Background(), &machine.ResetRequest{Reboot: true,
-		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "EPHEMERAL", Wipe: true}}})
+	_, err = c.ResetGenericWithResponse(context.Background(), &machine.ResetRequest{
+		Reboot:                 true,
+		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "EPHEMERAL", Wipe: true}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

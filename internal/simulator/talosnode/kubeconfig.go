@@ -123,5 +123,6 @@ func (v *server) GenerateClientConfiguration(_ context.Context, in *machine.Gene
 		return nil, err
 	}
 	return &machine.GenerateClientConfigurationResponse{Messages: []*machine.GenerateClientConfiguration{
-		{Ca: bundle.Certs.OS.Crt, Crt: cert.Crt, Key: cert.Key, Talosconfig: talosconfig}}}, nil
+		{Ca: bundle.Certs.OS.Crt, Crt: cert.Crt, Key: cert.Key, Talosconfig: talosconfig},
+	}}, nil
 }

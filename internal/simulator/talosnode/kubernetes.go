@@ -131,12 +131,14 @@ func (k *kubernetes) register(ctx context.Context, key string) {
 
 func (k *kubernetes) conf(key string) world.Kubelet {
 	n := k.node
-	conf := world.Kubelet{Node: k.nodeName(), Version: k.version(), TalosVersion: n.info.Version, Arch: n.machine.Arch,
+	conf := world.Kubelet{
+		Node: k.nodeName(), Version: k.version(), TalosVersion: n.info.Version, Arch: n.machine.Arch,
 		ControlPlane: n.controlPlane(), Addresses: n.kubeletAddresses(), Cores: n.machine.Cores, MemoryBytes: n.machine.MemoryBytes,
 		Endpoint: func() bool {
 			other, now := n.env.Clusters.apiServer(n)
 			return other != nil && now == key
-		}}
+		},
+	}
 	if c := n.config().K8sNodeConfig(); c != nil {
 		conf.Labels, conf.Taints = c.Labels(), c.Taints()
 		_, kept := conf.Taints["node-role.kubernetes.io/control-plane"]
@@ -212,8 +214,10 @@ func (k *kubernetes) serve(ctx context.Context) {
 		n.services.until(ctx, func() bool { s, ok := n.services.get("etcd"); return !ok || !s.running() })
 		cancel()
 	})
-	n.env.Kubernetes.ServeAPI(ctx, e.kube, l, world.APIServer{Node: k.nodeName(), Version: k.version(), TLS: conf,
-		HasQuorum: func() bool { return n.env.Clusters.hasQuorum(e) }})
+	n.env.Kubernetes.ServeAPI(ctx, e.kube, l, world.APIServer{
+		Node: k.nodeName(), Version: k.version(), TLS: conf,
+		HasQuorum: func() bool { return n.env.Clusters.hasQuorum(e) },
+	})
 	l.Close()
 }
 

@@ -120,11 +120,15 @@ func newLabAt(t *testing.T, version string, speed float64) *lab {
 // machine puts a machine with an installed Talos into the world and switches it on.
 func (l *lab) machine(number int64, meta map[uint8]string, args ...string) *world.Machine {
 	l.t.Helper()
-	m := l.world.AddMachine(world.Spec{Number: number, Name: fmt.Sprintf("m%d", number), UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", number),
+	m := l.world.AddMachine(world.Spec{
+		Number: number, Name: fmt.Sprintf("m%d", number), UUID: fmt.Sprintf("00000000-0000-4000-8000-%012d", number),
 		IPv4: netip.AddrFrom4([4]byte{10, 5, 0, byte(number)}), BootTime: 2 * time.Second,
-		Disks: []*world.Disk{{Name: "nvme0n1", Serial: fmt.Sprint("S", number), SizeBytes: 20 << 30, Transport: "nvme"}}})
-	spec := world.ImageSpec{Version: l.version, Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("a", 64), KernelArgs: args,
-		Extensions: []string{"siderolabs/qemu-guest-agent"}, Meta: meta}
+		Disks: []*world.Disk{{Name: "nvme0n1", Serial: fmt.Sprint("S", number), SizeBytes: 20 << 30, Transport: "nvme"}},
+	})
+	spec := world.ImageSpec{
+		Version: l.version, Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("a", 64), KernelArgs: args,
+		Extensions: []string{"siderolabs/qemu-guest-agent"}, Meta: meta,
+	}
 	if err := world.InstallImage(m.Disks[0], spec); err != nil {
 		l.t.Fatal(err)
 	}
@@ -197,8 +201,10 @@ func (l *lab) dialer() grpc.DialOption {
 
 // eager tries again at once.
 func eager() grpc.DialOption {
-	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1, MaxDelay: 10 * time.Millisecond},
-		MinConnectTimeout: 100 * time.Millisecond})
+	return grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1, MaxDelay: 10 * time.Millisecond},
+		MinConnectTimeout: 100 * time.Millisecond,
+	})
 }
 
 // until polls for a condition.

@@ -107,8 +107,10 @@ func TestAClientConfigurationIsMadeForTheAskedRoles(t *testing.T) {
 	_, c := l.configured(2, l.controlPlane)
 	_, err := c.GenerateClientConfiguration(context.Background(), &machine.GenerateClientConfigurationRequest{Roles: []string{"os:reader"}})
 	l.wants(err, codes.InvalidArgument, "crt_ttl should be positive")
-	r, err := c.GenerateClientConfiguration(context.Background(), &machine.GenerateClientConfigurationRequest{Roles: []string{"os:reader"},
-		CrtTtl: durationpb.New(time.Hour)})
+	r, err := c.GenerateClientConfiguration(context.Background(), &machine.GenerateClientConfigurationRequest{
+		Roles:  []string{"os:reader"},
+		CrtTtl: durationpb.New(time.Hour),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,10 @@ type node struct {
 }
 
 func newNode(s *system) *node {
-	n := &node{system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(), bootID: uuid.NewString(),
-		complete: make(chan struct{}), dirty: make(chan struct{}, 1), meta: map[uint8]string{}}
+	n := &node{
+		system: s, w: s.machine.World, halted: make(chan outcome, 1), booted: time.Now(), bootID: uuid.NewString(),
+		complete: make(chan struct{}), dirty: make(chan struct{}, 1), meta: map[uint8]string{},
+	}
 	n.boot = s.systemDisk()
 	for k, v := range s.info.Meta {
 		n.meta[k] = v

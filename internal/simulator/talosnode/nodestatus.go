@@ -184,8 +184,10 @@ func (k *kubernetes) view() (*resources.NodeStatus, []resources.StaticPod) {
 	}
 	var pods []resources.StaticPod
 	for _, name := range staticPods {
-		pods = append(pods, resources.StaticPod{Name: name, Image: "registry.k8s.io/" + name + ":" + k.version(),
-			Running: k.serves != "", Healthy: k.serves != "" && k.lost.IsZero(), Since: k.since})
+		pods = append(pods, resources.StaticPod{
+			Name: name, Image: "registry.k8s.io/" + name + ":" + k.version(),
+			Running: k.serves != "", Healthy: k.serves != "" && k.lost.IsZero(), Since: k.since,
+		})
 	}
 	return node, pods
 }
@@ -199,8 +201,10 @@ func (k *kubernetes) podView() []host.Pod {
 	}
 	var pods []host.Pod
 	for i, name := range staticPods {
-		pods = append(pods, host.Pod{Namespace: "kube-system", Name: name + "-" + k.nodeName(),
-			Containers: []host.Container{{Name: name, Image: "registry.k8s.io/" + name + ":" + k.version(), PID: int32(430 + i)}}})
+		pods = append(pods, host.Pod{
+			Namespace: "kube-system", Name: name + "-" + k.nodeName(),
+			Containers: []host.Container{{Name: name, Image: "registry.k8s.io/" + name + ":" + k.version(), PID: int32(430 + i)}},
+		})
 	}
 	return pods
 }

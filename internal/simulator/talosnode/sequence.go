@@ -61,8 +61,10 @@ func actor(ctx context.Context) string {
 func (q *sequencer) run(ctx context.Context, name string, force bool, phases func() []phase) error {
 	seq, release, err := q.acquire(ctx, name, force)
 	if err != nil {
-		q.node.events.publish(&machine.SequenceEvent{Sequence: name, Action: machine.SequenceEvent_NOOP,
-			Error: &common.Error{Code: common.Code_LOCKED, Message: "sequence not started: locked"}}, "")
+		q.node.events.publish(&machine.SequenceEvent{
+			Sequence: name, Action: machine.SequenceEvent_NOOP,
+			Error: &common.Error{Code: common.Code_LOCKED, Message: "sequence not started: locked"},
+		}, "")
 		return err
 	}
 	defer release()
@@ -74,8 +76,10 @@ func (q *sequencer) run(ctx context.Context, name string, force bool, phases fun
 		code = common.Code_CANCELED
 	}
 	q.node.status.sequence(name, machine.SequenceEvent_NOOP, code == common.Code_FATAL)
-	q.node.events.publish(&machine.SequenceEvent{Sequence: name, Action: machine.SequenceEvent_NOOP,
-		Error: &common.Error{Code: code, Message: "sequence failed: " + err.Error()}}, actor(ctx))
+	q.node.events.publish(&machine.SequenceEvent{
+		Sequence: name, Action: machine.SequenceEvent_NOOP,
+		Error: &common.Error{Code: code, Message: "sequence failed: " + err.Error()},
+	}, actor(ctx))
 	if code == common.Code_FATAL {
 		q.node.w.Log.Warn("talos sequence failed", "machine", q.node.machine.Name, "sequence", name, "error", err)
 		q.fatal()

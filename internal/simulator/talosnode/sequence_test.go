@@ -217,8 +217,10 @@ func TestAPowerCutClosesEverythingAtOnceAndTheNodeComesBackAsItWas(t *testing.T)
 func TestAGracefulResetLeavesEtcdAndComesBackInMaintenance(t *testing.T) {
 	l := newLab(t, "v1.13.9")
 	machines, clients := l.trio()
-	_, err := clients[2].ResetGenericWithResponse(context.Background(), &machine.ResetRequest{Graceful: true, Reboot: true,
-		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "STATE", Wipe: true}, {Label: "EPHEMERAL", Wipe: true}}})
+	_, err := clients[2].ResetGenericWithResponse(context.Background(), &machine.ResetRequest{
+		Graceful: true, Reboot: true,
+		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "STATE", Wipe: true}, {Label: "EPHEMERAL", Wipe: true}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

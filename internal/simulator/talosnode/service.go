@@ -45,8 +45,10 @@ func (s *service) running() bool { return s.state == "Running" }
 func (s *service) up() bool      { return s.running() && s.healthy }
 
 func (s *service) proto() *machine.ServiceInfo {
-	return &machine.ServiceInfo{Id: s.id, State: s.state,
-		Events: &machine.ServiceEvents{Events: append([]*machine.ServiceEvent(nil), s.events...)}, Health: s.protoHealth()}
+	return &machine.ServiceInfo{
+		Id: s.id, State: s.state,
+		Events: &machine.ServiceEvents{Events: append([]*machine.ServiceEvent(nil), s.events...)}, Health: s.protoHealth(),
+	}
 }
 
 func (s *service) protoHealth() *machine.ServiceHealth {

@@ -46,7 +46,8 @@ func dashboard() definition {
 
 // apid serves port 50000 while it runs. It waits for somebody to serve: a config, or maintenance mode.
 func (n *node) apid() definition {
-	return definition{id: "apid", process: true, started: inContainer("apid"), settles: serviceTime,
+	return definition{
+		id: "apid", process: true, started: inContainer("apid"), settles: serviceTime,
 		waits: `Waiting for service "containerd" to be "up", api certificates, config to be ready`,
 		wait: func(ctx context.Context, say func(string)) bool {
 			if !n.services.until(ctx, func() bool { return n.services.up("containerd") }) {
@@ -66,14 +67,16 @@ func (n *node) apid() definition {
 }
 
 func (n *node) cri() definition {
-	return definition{id: "cri", process: true, settles: serviceTime,
+	return definition{
+		id: "cri", process: true, settles: serviceTime,
 		waits:   "Waiting for " + cniVolumes + ", network",
 		started: process("/bin/containerd", "--address", "/run/containerd/containerd.sock", "--config", "/etc/cri/containerd.toml"),
 	}
 }
 
 func (n *node) trustd() definition {
-	return definition{id: "trustd", process: true, started: inContainer("trustd"), settles: serviceTime,
+	return definition{
+		id: "trustd", process: true, started: inContainer("trustd"), settles: serviceTime,
 		waits: `Waiting for service "containerd" to be "up", time sync, network`,
 		wait: func(ctx context.Context, _ func(string)) bool {
 			return n.services.until(ctx, func() bool { return n.services.up("containerd") })
@@ -82,7 +85,8 @@ func (n *node) trustd() definition {
 }
 
 func (n *node) kubelet() definition {
-	return definition{id: "kubelet", process: true, stops: true, started: inContainer("kubelet"), settles: 2 * serviceTime,
+	return definition{
+		id: "kubelet", process: true, stops: true, started: inContainer("kubelet"), settles: 2 * serviceTime,
 		waits:   "Waiting for " + kubletVolumes + `, service "cri" to be "up", time sync, network`,
 		wait:    n.afterCRI,
 		prepare: n.kube.pull,

@@ -203,7 +203,8 @@ func (l *lifecycle) Upgrade(in *machine.LifecycleServiceUpgradeRequest, out grpc
 		return status.Errorf(codes.Internal, "upgrade failed: %v", err)
 	}
 	return out.Send(&machine.LifecycleServiceUpgradeResponse{Progress: &machine.LifecycleServiceInstallProgress{
-		Response: &machine.LifecycleServiceInstallProgress_ExitCode{}}})
+		Response: &machine.LifecycleServiceInstallProgress_ExitCode{},
+	}})
 }
 
 // exists refuses the service on versions that do not have it.
@@ -216,7 +217,8 @@ func (l *lifecycle) exists(string) error {
 
 func progress(line string) *machine.LifecycleServiceUpgradeResponse {
 	return &machine.LifecycleServiceUpgradeResponse{Progress: &machine.LifecycleServiceInstallProgress{
-		Response: &machine.LifecycleServiceInstallProgress_Message{Message: line}}}
+		Response: &machine.LifecycleServiceInstallProgress_Message{Message: line},
+	}}
 }
 
 func installerLines(spec world.ImageSpec, d *world.Disk) []string {

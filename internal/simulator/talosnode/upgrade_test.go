@@ -51,7 +51,8 @@ func TestALifecycleUpgradeInstallsAndTheClientReboots(t *testing.T) {
 	m, c := l.configured(6, l.worker)
 	s, err := c.LifecycleClient.Upgrade(context.Background(), &machine.LifecycleServiceUpgradeRequest{
 		Containerd: &common.ContainerdInstance{Driver: common.ContainerDriver_CRI, Namespace: common.ContainerdNamespace_NS_SYSTEM},
-		Source:     &machine.InstallArtifactsSource{ImageName: image("v1.13.10")}})
+		Source:     &machine.InstallArtifactsSource{ImageName: image("v1.13.10")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,9 +72,11 @@ func (n *node) publishNow() {
 func (n *node) view() resources.View {
 	st := n.status.now()
 	n.mu.Lock()
-	v := resources.View{Version: n.info.Version, Platform: resources.Platform{Name: n.info.Platform}, Booted: n.booted, BootID: n.bootID,
+	v := resources.View{
+		Version: n.info.Version, Platform: resources.Platform{Name: n.info.Platform}, Booted: n.booted, BootID: n.bootID,
 		Cmdline: n.info.Cmdline, Machine: n.machine, Running: n.running, Persistent: n.persistent,
-		Maintenance: n.maintained, TimeSynced: n.synced, Meta: cloneMeta(n.meta)}
+		Maintenance: n.maintained, TimeSynced: n.synced, Meta: cloneMeta(n.meta),
+	}
 	online := n.online
 	n.mu.Unlock()
 	v.Hostname, v.Type, v.NodeID = n.hostname(), n.machineType(), n.nodeID()
@@ -90,8 +92,10 @@ func (n *node) view() resources.View {
 		v.Extensions = append(v.Extensions, resources.Extension{Name: e[strings.LastIndex(e, "/")+1:], Version: n.info.Version, Author: "Sidero Labs"})
 	}
 	if n.info.Schematic != "" { // the factory puts one into every image, that of the vanilla schematic included (image-factory internal/profile)
-		v.Extensions = append(v.Extensions, resources.Extension{Name: constants.ImageFactorySchematicExtensionName, Version: n.info.Schematic,
-			Author: "Image Factory (https://factory.talos.dev)", Description: "Virtual extension which specifies the schematic of the image built with Image Factory."})
+		v.Extensions = append(v.Extensions, resources.Extension{
+			Name: constants.ImageFactorySchematicExtensionName, Version: n.info.Schematic,
+			Author: "Image Factory (https://factory.talos.dev)", Description: "Virtual extension which specifies the schematic of the image built with Image Factory.",
+		})
 	}
 	if n.boot != nil {
 		v.SystemDisk = n.boot.Name
@@ -121,8 +125,10 @@ func (n *node) configuredView(v *resources.View) {
 
 // member is the node as other nodes know it.
 func (n *node) member() resources.Member {
-	m := resources.Member{NodeID: n.nodeID(), Hostname: n.hostname(), Nodename: n.kube.nodeName(), Type: n.machineType(),
-		OperatingSystem: "Talos (" + n.info.Version + ")", Addresses: n.addresses()}
+	m := resources.Member{
+		NodeID: n.nodeID(), Hostname: n.hostname(), Nodename: n.kube.nodeName(), Type: n.machineType(),
+		OperatingSystem: "Talos (" + n.info.Version + ")", Addresses: n.addresses(),
+	}
 	if m.Type.IsControlPlane() {
 		m.Port = 6443
 	}
@@ -131,9 +137,11 @@ func (n *node) member() resources.Member {
 
 func (n *node) networkView(online bool) resources.Network {
 	link := n.link()
-	net := resources.Network{Links: []resources.Link{{Name: link, MAC: n.machine.MAC}}, HostnameReady: true, EtcFilesReady: true,
+	net := resources.Network{
+		Links: []resources.Link{{Name: link, MAC: n.machine.MAC}}, HostnameReady: true, EtcFilesReady: true,
 		AddressReady: online, ConnectivityReady: online, TimeServers: []string{"time.cloudflare.com"},
-		Resolvers: []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("8.8.8.8")}}
+		Resolvers: []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("8.8.8.8")},
+	}
 	if !online {
 		return net
 	}
@@ -226,8 +234,10 @@ func (n *node) processes() []host.Process {
 
 // diskSpec is a disk as CEL expressions see it.
 func diskSpec(d *world.Disk) *block.DiskSpec {
-	return &block.DiskSpec{Size: uint64(d.SizeBytes), Model: d.Model, Serial: d.Serial, Wwid: wwid(d), Transport: d.Transport,
-		Rotational: d.Rotational, DevPath: "/dev/" + d.Name, SectorSize: 512, IoSize: 512}
+	return &block.DiskSpec{
+		Size: uint64(d.SizeBytes), Model: d.Model, Serial: d.Serial, Wwid: wwid(d), Transport: d.Transport,
+		Rotational: d.Rotational, DevPath: "/dev/" + d.Name, SectorSize: 512, IoSize: 512,
+	}
 }
 
 // wwid is how Talos writes a world wide name that lsblk writes as 0x5002….

@@ -128,8 +128,10 @@ func readEntry(index int, e []byte) Partition {
 		name[i] = le.Uint16(e[56+2*i:])
 	}
 	label := strings.TrimRight(string(utf16.Decode(name)), "\x00")
-	return Partition{Index: index, Type: guidString(e[:16]), GUID: guidString(e[16:32]), Label: label,
-		Start: first * Sector, Size: (last - first + 1) * Sector, Attributes: le.Uint64(e[48:])}
+	return Partition{
+		Index: index, Type: guidString(e[:16]), GUID: guidString(e[16:32]), Label: label,
+		Start: first * Sector, Size: (last - first + 1) * Sector, Attributes: le.Uint64(e[48:]),
+	}
 }
 
 // Write writes protective MBR, table and backup to a device of that size.

@@ -108,8 +108,10 @@ type imageRecord struct {
 func (s ImageSpec) record() imageRecord {
 	b, _ := json.Marshal(s) // strings and a map with number keys: it cannot fail
 	sum := sha256.Sum256(b)
-	return imageRecord{Version: s.Version, Arch: s.Arch, Platform: s.Platform, Schematic: s.Schematic,
-		Loader: s.loader(), Extensions: s.Extensions, Build: guidFrom(sum[:])}
+	return imageRecord{
+		Version: s.Version, Arch: s.Arch, Platform: s.Platform, Schematic: s.Schematic,
+		Loader: s.loader(), Extensions: s.Extensions, Build: guidFrom(sum[:]),
+	}
 }
 
 // Image is a disk image. It implements io.ReaderAt; Reader gives it from start to end.

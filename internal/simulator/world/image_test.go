@@ -12,9 +12,11 @@ import (
 )
 
 func spec() ImageSpec {
-	return ImageSpec{Version: "v1.14.1", Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("ab", 32),
+	return ImageSpec{
+		Version: "v1.14.1", Arch: "amd64", Platform: "metal", Schematic: strings.Repeat("ab", 32),
 		KernelArgs: []string{"talos.config=https://manager/config?u=${uuid}&m=${mac}", "-pti", "console=ttyS1"},
-		Meta:       map[uint8]string{MetaDownloadURLCode: "code"}}
+		Meta:       map[uint8]string{MetaDownloadURLCode: "code"},
+	}
 }
 
 // machine has one 16 GiB disk and is not powered on.

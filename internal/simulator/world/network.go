@@ -23,8 +23,10 @@ type Network struct {
 }
 
 func newNetwork(expose, unprivileged bool) *Network {
-	return &Network{expose: expose, unprivileged: unprivileged,
-		listeners: map[string]*listener{}, alive: map[netip.Addr]int{}, real: map[string]string{}}
+	return &Network{
+		expose: expose, unprivileged: unprivileged,
+		listeners: map[string]*listener{}, alive: map[netip.Addr]int{}, real: map[string]string{},
+	}
 }
 
 // Up marks addresses as answering: a closed port refuses instead of timing out. Down undoes it.

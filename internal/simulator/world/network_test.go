@@ -110,8 +110,10 @@ func TestNetworkKnowsMachinesBeforeTheyAreUp(t *testing.T) {
 	w := New(Options{})
 	defer w.Close()
 	m := w.AddMachine(Spec{Number: 1, IPv4: netip.MustParseAddr("203.0.113.10"), IPv6Net: netip.MustParsePrefix("2001:db8:1::/64")})
-	for addr, want := range map[string]bool{"203.0.113.10:22": true, "[2001:db8:1::1]:22": true, "[2001:db8:1::2]:50000": true,
-		"203.0.113.11:22": false, "example.org:80": false, "any.sim:80": true, "nonsense": false} {
+	for addr, want := range map[string]bool{
+		"203.0.113.10:22": true, "[2001:db8:1::1]:22": true, "[2001:db8:1::2]:50000": true,
+		"203.0.113.11:22": false, "example.org:80": false, "any.sim:80": true, "nonsense": false,
+	} {
 		if got := w.Net.Knows(addr); got != want {
 			t.Errorf("%s: %v", addr, got)
 		}

@@ -61,8 +61,10 @@ func TestTheOfficialClientReadsANodeThroughAnother(t *testing.T) {
 		stores[name] = store
 		logs := host.NewLogs()
 		logs.Service("kubelet").Write([]byte("a line of " + name + "\n"))
-		h := host.New(host.Options{Machine: w.AddMachine(world.Spec{}), Version: "v1.14.1", Platform: "metal", Booted: time.Now(),
-			Hostname: func() string { return name }, Logs: logs})
+		h := host.New(host.Options{
+			Machine: w.AddMachine(world.Spec{}), Version: "v1.14.1", Platform: "metal", Booted: time.Now(),
+			Hostname: func() string { return name }, Logs: logs,
+		})
 		if err := store.Apply(t.Context(), resources.View{Version: "v1.14.1", Hostname: name, Stage: runtime.MachineStageBooting}); err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,9 @@ func (h *Host) sys() []File {
 
 func (h *Host) usr() []File {
 	files := []File{
-		{Path: "/bin", Link: "usr/bin"}, {Path: "/sbin", Link: "usr/bin"}, {Path: "/usr/sbin", Link: "bin"},
+		{Path: "/bin", Link: "usr/bin"},
+		{Path: "/sbin", Link: "usr/bin"},
+		{Path: "/usr/sbin", Link: "bin"},
 		{Path: "/usr/share/zoneinfo/Etc/UTC", Size: 114},
 		text("/usr/lib/modules/"+h.options.Kernel+"/modules.order", ""),
 	}

@@ -203,7 +203,8 @@ func (h *Host) Mounts(context.Context, *emptypb.Empty) (*machine.MountsResponse,
 		{Filesystem: "tmpfs", Size: ram, Available: ram - ram>>10, MountedOn: "/run"},
 		{Filesystem: "tmpfs", Size: ram, Available: ram - ram>>10, MountedOn: "/system"},
 		{Filesystem: "tmpfs", Size: ram, Available: ram, MountedOn: "/tmp"},
-		{Filesystem: "proc", MountedOn: "/proc"}, {Filesystem: "sysfs", MountedOn: "/sys"},
+		{Filesystem: "proc", MountedOn: "/proc"},
+		{Filesystem: "sysfs", MountedOn: "/sys"},
 	}
 	if d := h.options.Machine.Disk(ask(h.options.SystemDisk)); d != nil && !ask(h.options.Maintenance) {
 		size := uint64(d.SizeBytes) - min(uint64(d.SizeBytes), 3<<30) // what the small partitions leave

@@ -183,8 +183,10 @@ func (i imageService) List(r *machine.ImageServiceListRequest, s grpc.ServerStre
 		return err
 	}
 	for _, m := range i.host.list(at(r.Containerd)) {
-		err := s.Send(&machine.ImageServiceListResponse{Name: m.name, Digest: m.sum(), Size: 30 << 20, CreatedAt: timestamppb.New(m.at),
-			Labels: map[string]string{"io.cri-containerd.image": "managed"}})
+		err := s.Send(&machine.ImageServiceListResponse{
+			Name: m.name, Digest: m.sum(), Size: 30 << 20, CreatedAt: timestamppb.New(m.at),
+			Labels: map[string]string{"io.cri-containerd.image": "managed"},
+		})
 		if err != nil {
 			return err
 		}
@@ -204,8 +206,10 @@ func (i imageService) Pull(r *machine.ImageServicePullRequest, s grpc.ServerStre
 		machine.ImageServicePullLayerProgress_DOWNLOAD_COMPLETE, machine.ImageServicePullLayerProgress_EXTRACT_COMPLETE,
 	} {
 		err := s.Send(&machine.ImageServicePullResponse{Response: &machine.ImageServicePullResponse_PullProgress{
-			PullProgress: &machine.ImageServicePullProgress{LayerId: digest("layer", r.ImageRef)[:12],
-				Progress: &machine.ImageServicePullLayerProgress{Status: state, Elapsed: durationpb.New(0)}},
+			PullProgress: &machine.ImageServicePullProgress{
+				LayerId:  digest("layer", r.ImageRef)[:12],
+				Progress: &machine.ImageServicePullLayerProgress{Status: state, Elapsed: durationpb.New(0)},
+			},
 		}})
 		if err != nil {
 			return err

@@ -45,9 +45,12 @@ func healthy(w *world.World) host.Options {
 		Addresses: constant([]netip.Prefix{netip.MustParsePrefix("10.5.0.2/24")}), Links: constant([]string{"eth0"}),
 		SystemDisk: constant("nvme0n1"), ControlPlane: constant(true), Logs: logs, Dmesg: dmesg,
 		Services: constant([]host.Process{
-			{Service: "machined", PID: 1}, {Service: "containerd", PID: 76, Args: "/bin/containerd"},
-			{Service: "apid", PID: 123, Container: true}, {Service: "trustd", PID: 194, Container: true},
-			{Service: "etcd", PID: 330, Image: "registry.k8s.io/etcd:v3.6.12"}, {Service: "kubelet", PID: 246, Image: "ghcr.io/siderolabs/kubelet:v1.36.3"},
+			{Service: "machined", PID: 1},
+			{Service: "containerd", PID: 76, Args: "/bin/containerd"},
+			{Service: "apid", PID: 123, Container: true},
+			{Service: "trustd", PID: 194, Container: true},
+			{Service: "etcd", PID: 330, Image: "registry.k8s.io/etcd:v3.6.12"},
+			{Service: "kubelet", PID: 246, Image: "ghcr.io/siderolabs/kubelet:v1.36.3"},
 		}),
 		Pods: constant([]host.Pod{{Namespace: "kube-system", Name: "kube-apiserver-n1", UID: "d9c2c7c0", Containers: []host.Container{
 			{Name: "kube-apiserver", Image: "registry.k8s.io/kube-apiserver:v1.36.3", PID: 572},

@@ -61,8 +61,10 @@ func (h *Host) containers(namespace string, driver common.ContainerDriver) ([]*m
 	if driver != common.ContainerDriver_CRI {
 		for _, p := range ask(h.options.Services) {
 			if p.Container && namespace == "system" {
-				all = append(all, &machine.ContainerInfo{Namespace: namespace, Id: p.Service, InternalId: p.Service, Name: p.Service,
-					PodId: p.Service, Pid: uint32(p.PID), Status: "RUNNING"})
+				all = append(all, &machine.ContainerInfo{
+					Namespace: namespace, Id: p.Service, InternalId: p.Service, Name: p.Service,
+					PodId: p.Service, Pid: uint32(p.PID), Status: "RUNNING",
+				})
 			}
 		}
 		return all, nil

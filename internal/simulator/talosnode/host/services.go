@@ -110,11 +110,16 @@ type inspectService struct {
 func (inspectService) ControllerRuntimeDependencies(context.Context, *emptypb.Empty) (*inspect.ControllerRuntimeDependenciesResponse, error) {
 	all := &inspect.ControllerRuntimeDependency{}
 	for _, e := range [][2]string{
-		{"block.DevicesController", "BlockDevices.block.talos.dev"}, {"block.DiscoveryController", "DiscoveredVolumes.block.talos.dev"},
-		{"block.DisksController", "Disks.block.talos.dev"}, {"block.VolumeManagerController", "VolumeStatuses.block.talos.dev"},
-		{"cluster.MemberController", "Members.cluster.talos.dev"}, {"config.MachineTypeController", "MachineTypes.config.talos.dev"},
-		{"k8s.NodenameController", "Nodenames.kubernetes.talos.dev"}, {"network.LinkStatusController", "LinkStatuses.net.talos.dev"},
-		{"runtime.MachineStatusController", "MachineStatuses.runtime.talos.dev"}, {"v1alpha1.ServiceController", "Services.v1alpha1.talos.dev"},
+		{"block.DevicesController", "BlockDevices.block.talos.dev"},
+		{"block.DiscoveryController", "DiscoveredVolumes.block.talos.dev"},
+		{"block.DisksController", "Disks.block.talos.dev"},
+		{"block.VolumeManagerController", "VolumeStatuses.block.talos.dev"},
+		{"cluster.MemberController", "Members.cluster.talos.dev"},
+		{"config.MachineTypeController", "MachineTypes.config.talos.dev"},
+		{"k8s.NodenameController", "Nodenames.kubernetes.talos.dev"},
+		{"network.LinkStatusController", "LinkStatuses.net.talos.dev"},
+		{"runtime.MachineStatusController", "MachineStatuses.runtime.talos.dev"},
+		{"v1alpha1.ServiceController", "Services.v1alpha1.talos.dev"},
 	} {
 		all.Edges = append(all.Edges, &inspect.ControllerDependencyEdge{ControllerName: e[0], ResourceType: e[1]})
 	}

@@ -35,8 +35,10 @@ func (h *Host) up() float64 { return max(1, time.Since(h.options.Booted).Seconds
 func (h *Host) SystemStat(context.Context, *emptypb.Empty) (*machine.SystemStatResponse, error) {
 	up, cores := h.up(), float64(h.options.Machine.Cores)
 	one := func(n float64) *machine.CPUStat {
-		return &machine.CPUStat{User: up * n * .05, Nice: up * n * .001, System: up * n * .03, Idle: up * n * .9, Iowait: up * n * .01,
-			SoftIrq: up * n * .005, Steal: up * n * .001, Guest: up * n * .0001}
+		return &machine.CPUStat{
+			User: up * n * .05, Nice: up * n * .001, System: up * n * .03, Idle: up * n * .9, Iowait: up * n * .01,
+			SoftIrq: up * n * .005, Steal: up * n * .001, Guest: up * n * .0001,
+		}
 	}
 	s := &machine.SystemStat{
 		BootTime: uint64(h.options.Booted.Unix()), CpuTotal: one(cores), IrqTotal: uint64(up * 1500), Irq: make([]uint64, 64),

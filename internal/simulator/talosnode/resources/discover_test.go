@@ -21,7 +21,8 @@ func TestVolumesAreReadFromTheDisks(t *testing.T) {
 
 	apply(t, s, v)
 	expectVolumes(t, s, "no disk is installed", map[string]block.VolumePhase{
-		"META": block.VolumePhaseWaiting, "STATE": block.VolumePhaseWaiting})
+		"META": block.VolumePhaseWaiting, "STATE": block.VolumePhaseWaiting,
+	})
 
 	if err := world.InstallImage(disk, world.ImageSpec{Version: "v1.14.1", Arch: "amd64", Platform: "metal"}); err != nil {
 		t.Fatal(err)
@@ -29,7 +30,8 @@ func TestVolumesAreReadFromTheDisks(t *testing.T) {
 	v.SystemDisk = disk.Name
 	apply(t, s, v)
 	expectVolumes(t, s, "an image was written", map[string]block.VolumePhase{
-		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseMissing})
+		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseMissing,
+	})
 
 	if err := world.EnsureState(disk, true); err != nil {
 		t.Fatal(err)
@@ -38,7 +40,8 @@ func TestVolumesAreReadFromTheDisks(t *testing.T) {
 	up.Machine, up.Volumes, up.Discovered = v.Machine, nil, nil
 	apply(t, s, up)
 	expectVolumes(t, s, "the node runs", map[string]block.VolumePhase{
-		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseReady, "EPHEMERAL": block.VolumePhaseReady})
+		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseReady, "EPHEMERAL": block.VolumePhaseReady,
+	})
 	found, err := safe.StateListAll[*block.DiscoveredVolume](t.Context(), s.State())
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +70,8 @@ func TestVolumesAreReadFromTheDisks(t *testing.T) {
 	}
 	apply(t, s, v)
 	expectVolumes(t, s, "STATE was wiped", map[string]block.VolumePhase{
-		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseMissing})
+		"META": block.VolumePhaseReady, "STATE": block.VolumePhaseMissing,
+	})
 }
 
 func expectVolumes(t *testing.T, s *resources.Store, reason string, want map[string]block.VolumePhase) {

@@ -199,8 +199,10 @@ func (v View) routes(w *wanted) {
 	for _, a := range v.Network.Addresses {
 		if net := a.Prefix.Masked(); !a.Prefix.IsSingleIP() && !seen[net] {
 			seen[net] = true
-			r := network.RouteStatusSpec{Family: family(net.Addr()), Destination: net, OutLinkName: a.Link,
-				Protocol: nethelpers.ProtocolKernel, Scope: nethelpers.ScopeLink, Source: a.Prefix.Addr()}
+			r := network.RouteStatusSpec{
+				Family: family(net.Addr()), Destination: net, OutLinkName: a.Link,
+				Protocol: nethelpers.ProtocolKernel, Scope: nethelpers.ScopeLink, Source: a.Prefix.Addr(),
+			}
 			if net.Addr().Is6() {
 				r.Scope, r.Priority, r.Source = nethelpers.ScopeGlobal, 256, netip.Addr{}
 			}
@@ -216,8 +218,10 @@ func (v View) routes(w *wanted) {
 		if g.Via.Is6() {
 			via = nethelpers.FamilyInet6
 		}
-		add(network.RouteStatusSpec{Family: via, Gateway: g.Via, OutLinkName: g.Link, Priority: metric,
-			Protocol: nethelpers.ProtocolStatic, Scope: nethelpers.ScopeGlobal})
+		add(network.RouteStatusSpec{
+			Family: via, Gateway: g.Via, OutLinkName: g.Link, Priority: metric,
+			Protocol: nethelpers.ProtocolStatic, Scope: nethelpers.ScopeGlobal,
+		})
 	}
 }
 
@@ -249,8 +253,10 @@ func (v View) names(w *wanted) {
 }
 
 func (p Platform) spec() runtime.PlatformMetadataSpec {
-	return runtime.PlatformMetadataSpec{Platform: p.Name, Hostname: p.Hostname, Region: p.Region, Zone: p.Zone,
-		InstanceType: p.InstanceType, InstanceID: p.InstanceID, ProviderID: p.ProviderID}
+	return runtime.PlatformMetadataSpec{
+		Platform: p.Name, Hostname: p.Hostname, Region: p.Region, Zone: p.Zone,
+		InstanceType: p.InstanceType, InstanceID: p.InstanceID, ProviderID: p.ProviderID,
+	}
 }
 
 // filled gives an empty list instead of none: YAML shows [] as a real node does.

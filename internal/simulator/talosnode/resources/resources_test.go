@@ -159,8 +159,10 @@ func absent(kind string) string {
 	switch {
 	case strings.HasSuffix(kind, ".secrets.talos.dev") && !strings.HasPrefix(kind, "CertSANs"):
 		return "keys stay in the node"
-	case slices.Contains([]string{"AdmissionControlConfigs", "AuditPolicyConfigs", "AuthorizationConfigs", "BootstrapManifestsConfigs",
-		"ExtraManifestsConfigs", "Manifests", "RegistryConfigs", "EtcFileSpecs"}, strings.Split(kind, ".")[0]):
+	case slices.Contains([]string{
+		"AdmissionControlConfigs", "AuditPolicyConfigs", "AuthorizationConfigs", "BootstrapManifestsConfigs",
+		"ExtraManifestsConfigs", "Manifests", "RegistryConfigs", "EtcFileSpecs",
+	}, strings.Split(kind, ".")[0]):
 		return "settings of what does not exist here"
 	case strings.HasPrefix(kind, "DNSUpstreams"):
 		return "its resource is a live connection"

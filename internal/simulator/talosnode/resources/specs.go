@@ -34,9 +34,11 @@ func (v View) specs(w *wanted) {
 		priority uint32
 		table    nethelpers.RoutingTable
 	}{
-		{nethelpers.FamilyInet4, 0, nethelpers.TableLocal}, {nethelpers.FamilyInet4, 32766, nethelpers.TableMain},
+		{nethelpers.FamilyInet4, 0, nethelpers.TableLocal},
+		{nethelpers.FamilyInet4, 32766, nethelpers.TableMain},
 		{nethelpers.FamilyInet4, 32767, nethelpers.TableDefault},
-		{nethelpers.FamilyInet6, 0, nethelpers.TableLocal}, {nethelpers.FamilyInet6, 32766, nethelpers.TableMain},
+		{nethelpers.FamilyInet6, 0, nethelpers.TableLocal},
+		{nethelpers.FamilyInet6, 32766, nethelpers.TableMain},
 	} {
 		w.add("network.RoutingRuleStatusController",
 			with(network.NewRoutingRuleStatus(network.NamespaceName, network.RoutingRuleID(r.family, r.priority)),
@@ -57,8 +59,10 @@ func (v View) timeServers() []string {
 func (v View) configuredSpecs(w *wanted) {
 	dns := netip.PrefixFrom(hostDNS(), 32)
 	w.add("AddressMergeControllers.net.talos.dev", with(network.NewAddressSpec(network.NamespaceName, network.AddressID("lo", dns)),
-		network.AddressSpecSpec{Address: dns, LinkName: "lo", Family: nethelpers.FamilyInet4, Scope: nethelpers.ScopeHost,
-			Flags: nethelpers.AddressFlags(nethelpers.AddressPermanent), ConfigLayer: network.ConfigOperator}))
+		network.AddressSpecSpec{
+			Address: dns, LinkName: "lo", Family: nethelpers.FamilyInet4, Scope: nethelpers.ScopeHost,
+			Flags: nethelpers.AddressFlags(nethelpers.AddressPermanent), ConfigLayer: network.ConfigOperator,
+		}))
 	for _, at := range []string{"127.0.0.53:53", hostDNS().String() + ":53"} {
 		for _, protocol := range []string{"tcp-", "udp-"} {
 			w.add("network.DNSResolveCacheController",
