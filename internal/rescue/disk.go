@@ -14,18 +14,29 @@ const minDisk = 10 << 30
 
 // ChooseDisk finds the disk to install on: the wanted one (a WWID in Talos' notation or "serial:…"), or, if none
 // is wanted, the only one that is large enough; with several it refuses, and lists them. fleet.Refused if there
-// is no such disk.
+// is no such disk, or more than one that calls itself so.
 func ChooseDisk(server, wanted string, disks []fleet.Disk) (fleet.Disk, error) {
 	if wanted == "" {
 		return onlyDisk(server, disks)
 	}
+	var found []fleet.Disk
 	for _, d := range disks {
 		if d.WWID == wanted || "serial:"+d.Serial == wanted && d.Serial != "" {
-			return d, nil
+			found = append(found, d)
 		}
 	}
-	return fleet.Disk{}, fleet.Errorf(fleet.Refused, "server %s has no disk %s", server, wanted).
-		WithHint("its disks are %s", Describe(disks))
+	switch {
+	case len(found) == 0:
+		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "server %s has no disk %s", server, wanted).
+			WithHint("its disks are %s; assign one of them: talos-manager server assign %s --disk WWID", Describe(disks), server)
+	case len(found) > 1:
+		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "server %s has %d disks that call themselves %s: which is meant cannot be told", server, len(found), wanted).
+			WithHint("its disks are %s; choose one that has a name of its own, or ask Hetzner to exchange one of these", Describe(disks))
+	case found[0].SizeBytes < minDisk:
+		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "disk %s of server %s has less than 10 GB", wanted, server).
+			WithHint("its disks are %s", Describe(disks))
+	}
+	return found[0], nil
 }
 
 func onlyDisk(server string, disks []fleet.Disk) (fleet.Disk, error) {

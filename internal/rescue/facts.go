@@ -14,10 +14,11 @@ func parseFacts(sections map[string]string) (fleet.Facts, error) {
 	f := fleet.Facts{
 		UUID: strings.ToLower(sections["uuid"]), Firmware: sections["firmware"], Dmidecode: sections["system"],
 		Manufacturer: dmi(sections["system"], "Manufacturer"), Product: dmi(sections["system"], "Product Name"),
-		Serial: dmi(sections["system"], "Serial Number"),
-		CPU:    after(sections["cpu"], ":"), Cores: len(strings.Split(sections["cpu"], "\n")),
+		Serial:      dmi(sections["system"], "Serial Number"),
+		CPU:         after(sections["cpu"], ":"),
 		MemoryBytes: memory(sections["memory"]),
 	}
+	f.Cores, _ = strconv.Atoi(sections["cores"]) // for people only
 	var err error
 	if f.Disks, err = parseDisks([]byte(sections["lsblk"])); err != nil {
 		return f, err
@@ -63,6 +64,7 @@ type block struct {
 	Model     string      `json:"model"`
 	Serial    string      `json:"serial"`
 	WWN       string      `json:"wwn"`
+	RO        any         `json:"ro"`
 	Rota      any         `json:"rota"`
 	Tran      string      `json:"tran"`
 	FSType    string      `json:"fstype"`
@@ -80,7 +82,7 @@ func parseDisks(text []byte) ([]fleet.Disk, error) {
 	}
 	var disks []fleet.Disk
 	for _, b := range list.Blockdevices {
-		if b.Type != "disk" {
+		if b.Type != "disk" || isTrue(b.RO) {
 			continue // loop0 holds the rescue system; partitions come under their disk
 		}
 		size, err := b.Size.Int64()
@@ -89,13 +91,16 @@ func parseDisks(text []byte) ([]fleet.Disk, error) {
 		}
 		d := fleet.Disk{
 			Name: b.Name, WWID: fleet.TalosWWID(b.WWN), Serial: strings.TrimSpace(b.Serial), Model: strings.TrimSpace(b.Model),
-			SizeBytes: size, Rotational: b.Rota == true || b.Rota == "1", Transport: b.Tran, Contents: b.contents(),
+			SizeBytes: size, Rotational: isTrue(b.Rota), Transport: b.Tran, Contents: b.contents(),
 		}
 		disks = append(disks, d)
 	}
 	slices.SortFunc(disks, func(a, b fleet.Disk) int { return strings.Compare(a.Name, b.Name) })
 	return disks, nil
 }
+
+// isTrue reads a boolean of any version of lsblk.
+func isTrue(v any) bool { return v == true || v == "1" }
 
 // contents names everything below a disk.
 func (b block) contents() []string {

@@ -36,7 +36,9 @@ bios
 
 ==> cpu
 model name	: AMD Ryzen 5 3600 6-Core Processor
-model name	: AMD Ryzen 5 3600 6-Core Processor
+
+==> cores
+2
 
 ==> memory
 MemTotal:       65764904 kB
@@ -46,6 +48,7 @@ MemTotal:       65764904 kB
  {"name":"loop0","type":"loop","size":3068773888,"model":null,"serial":null,"wwn":null,"rota":false,"tran":null,"fstype":"ext2"},
  {"name":"nvme0n1","type":"disk","size":512110190592,"model":"SAMSUNG MZVL2512HCJQ-00B00","serial":"S675NX1T364492 ","wwn":"eui.002538b321c5527c","rota":false,"tran":"nvme","fstype":null,
   "children":[{"name":"nvme0n1p1","type":"part","size":1,"fstype":"linux_raid_member","label":"rescue:0","children":[{"name":"md0","type":"raid1","size":1,"fstype":"ext4"}]}]},
+ {"name":"sdb","type":"disk","size":4000787030016,"model":"locked","ro":"1"},
  {"name":"sda","type":"disk","size":"4000787030016","model":"ST4000NM0245","serial":"ZC1","wwn":"0x5000c500a1b2c3d4","rota":"1","tran":"sata","fstype":null}]}
 
 ==> addresses
@@ -116,6 +119,9 @@ func TestChooseDisk(t *testing.T) {
 		{"the wanted one is gone", "eui.9", []fleet.Disk{nvme}, "", "no disk eui.9"},
 		{"a /dev name is no identity", "nvme0n1", []fleet.Disk{nvme}, "", "no disk nvme0n1"},
 		{"an empty serial number matches nothing", "serial:", []fleet.Disk{{Name: "sda", SizeBytes: 512 << 30}}, "", "no disk"},
+		{"two of one serial number: never guess", "serial:X", []fleet.Disk{{Name: "sda", Serial: "X", SizeBytes: 512 << 30}, {Name: "sdb", Serial: "X", SizeBytes: 512 << 30}}, "", "2 disks that call themselves"},
+		{"two of one WWID: never guess", "eui.0", []fleet.Disk{{Name: "sda", WWID: "eui.0", SizeBytes: 512 << 30}, {Name: "sdb", WWID: "eui.0", SizeBytes: 512 << 30}}, "", "2 disks that call themselves"},
+		{"the wanted one is too small", "serial:USB", []fleet.Disk{small, nvme}, "", "less than 10 GB"},
 		{"all too small", "", []fleet.Disk{small}, "", "10 GB"},
 	} {
 		got, err := ChooseDisk("db-1", tc.wanted, tc.disks)
@@ -136,6 +142,8 @@ func TestWriteStatus(t *testing.T) {
 		{"ended well", "token=op1\nphase=written\nexit=0\nrunning=no\nlog=\nwritten: /dev/sda\n", true, ""},
 		{"wrong checksum", "token=op1\nphase=checking\nexit=65\nrunning=no\nlog=\nimage x has checksum a, expected was b: nothing was written\n", false, "expected was b"},
 		{"killed", "token=op1\nphase=writing\nexit=\nrunning=no\nlog=\n", false, "killed while writing"},
+		{"it ended without a word", "token=op1\nphase=writing\nexit=1\nrunning=no\nlog=\n", false, "exit status 1"},
+		{"the disk is held", "token=op1\nphase=wiping\nexit=71\nrunning=no\nlog=\nsomething on disk /dev/sda does not let go of it\n", false, "does not let go"},
 		{"disk failed", "token=op1\nphase=writing\nexit=74\nrunning=no\nlog=\nx\ndd: error writing '/dev/sda': Input/output error\n", false, "Input/output error"},
 	} {
 		st := parseWriteStatus(tc.out)

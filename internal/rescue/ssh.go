@@ -69,6 +69,17 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	return s, nil
 }
 
+// Answers says whether something listens where the rescue system will, without shaking hands: sshd penalises whoever
+// does that in vain, and asking the provider whether a boot is over costs a call of its budget.
+func Answers(ctx context.Context, o Options) bool {
+	conn, err := o.connect(ctx)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
 func (o Options) connect(ctx context.Context) (net.Conn, error) {
 	dial, port := o.Dial, o.Port
 	if dial == nil {
@@ -101,7 +112,7 @@ func (s *Session) Close() error { return s.ssh.Close() }
 func (s *Session) run(ctx context.Context, command string, stdin io.Reader) (string, error) {
 	session, err := s.ssh.NewSession()
 	if err != nil {
-		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, err)
+		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w: %w", s.server, errNotRun, err)
 	}
 	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { session.Close() })
@@ -120,6 +131,9 @@ func (s *Session) run(ctx context.Context, command string, stdin io.Reader) (str
 	}
 	return out.String(), nil
 }
+
+// errNotRun says that the connection broke before a command was begun.
+var errNotRun = errors.New("the connection is broken")
 
 // ExitError is a script that said no.
 type ExitError struct {
@@ -152,11 +166,11 @@ func (s *Session) script(ctx context.Context, name string, args ...string) (stri
 	return s.run(ctx, command, bytes.NewReader(text))
 }
 
-// Reboot restarts the machine. The connection breaks, which is no error.
+// Reboot restarts the machine. The connection breaks, which is no error; one that was broken before is.
 func (s *Session) Reboot(ctx context.Context) error {
 	_, err := s.run(ctx, "sync; reboot", nil)
 	exit := &ExitError{}
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) || errors.Is(err, errNotRun) {
 		return fleet.Errorf(fleet.Unavailable, "reboot: %w", err)
 	}
 	return nil

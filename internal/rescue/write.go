@@ -3,6 +3,7 @@ package rescue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,7 @@ const (
 	exitChecksum = 65
 	exitNoDisk   = 66
 	exitNoImage  = 69
+	exitHeld     = 71 // something on the disk does not let go of it
 )
 
 // StartWrite begins to write, detached: it goes on without us. It is idempotent for one token. fleet.Conflict if
@@ -43,7 +45,7 @@ func (s *Session) StartWrite(ctx context.Context, w Write) error {
 	exit := &ExitError{}
 	if errors.As(err, &exit) && exit.Code == exitBusy {
 		return fleet.Errorf(fleet.Conflict, "server %s: another operation writes its disk", s.server).
-			WithHint("wait until it ends, or reboot the rescue system")
+			WithHint("wait until it ends; an install that is ordered anew boots the rescue system anew and stops it")
 	}
 	return err
 }
@@ -108,15 +110,22 @@ func (st WriteStatus) Err(w Write) error {
 	switch {
 	case st.Exit == 0 || st.Running:
 		return nil
+	case last == "" && st.Exit > 0:
+		last = fmt.Sprintf("exit status %d", st.Exit)
+	}
+	switch {
 	case st.Exit == exitChecksum:
 		return fleet.Errorf(fleet.Refused, "%s", last).WithHint("check the checksum that was given, or whether the file was replaced")
 	case st.Exit == exitNoImage:
 		return fleet.Errorf(fleet.Unavailable, "%s", last).WithHint("check the image's address, and that the server can reach it")
 	case st.Exit == exitNoDisk:
 		return fleet.Errorf(fleet.Refused, "%s", last).WithHint("disk names change between boots: retry the operation")
+	case st.Exit == exitHeld:
+		return fleet.Errorf(fleet.Refused, "%s", last).WithHint("log in to the rescue system, stop what is on the disk (lsblk shows it), then retry the operation")
 	case st.Exit > 0:
 		return fleet.Errorf(fleet.Refused, "write to disk %s stopped while %s: %s", w.Disk.ID(), st.Phase, last).
 			WithHint("if the disk failed, ask Hetzner to exchange it (serial number %s); else retry the operation", w.Disk.Serial)
 	}
-	return fleet.Errorf(fleet.Unavailable, "write to disk %s was killed while %s", w.Disk.ID(), st.Phase)
+	return fleet.Errorf(fleet.Unavailable, "write to disk %s was killed while %s", w.Disk.ID(), st.Phase).
+		WithHint("somebody stopped it in the rescue system, or its memory ran out: dmesg there says which")
 }

@@ -17,11 +17,13 @@ dmidecode -t system 2>/dev/null
 section firmware
 if [ -d /sys/firmware/efi ]; then echo uefi; else echo bios; fi
 section cpu
-grep 'model name' /proc/cpuinfo
+grep -m 1 'model name' /proc/cpuinfo || lscpu | grep -m 1 'Model name' # ARM's cpuinfo has no names
+section cores
+grep -c '^processor' /proc/cpuinfo
 section memory
 grep MemTotal /proc/meminfo
 section lsblk
-lsblk -J -b -o NAME,TYPE,SIZE,MODEL,SERIAL,WWN,ROTA,TRAN,FSTYPE,LABEL,PARTLABEL
+lsblk -J -b -o NAME,TYPE,SIZE,MODEL,SERIAL,WWN,RO,ROTA,TRAN,FSTYPE,LABEL,PARTLABEL
 section addresses
 ip -j addr
 section routes

@@ -6,13 +6,14 @@ set -euo pipefail
 
 mnt=/mnt/talos-manager
 mkdir -p "$mnt"
-mountpoint -q "$mnt" || mount -t xfs "$1" "$mnt"
+if mountpoint -q "$mnt"; then umount "$mnt"; fi # of a run that died here
+mount -t xfs "$1" "$mnt"
+trap 'umount "$mnt"' EXIT
 config="$mnt/grub/grub.cfg"
-[ -f "$config" ] || { umount "$mnt"; echo "partition $1 has no grub/grub.cfg" >&2; exit 66; }
+[ -f "$config" ] || { echo "partition $1 has no grub/grub.cfg" >&2; exit 66; }
 # GRUB's menu is a script: what means something to it is escaped as Talos' own installer does it. The second sed
 # protects the result from the third.
 escaped=$(printf '%s' "$2" | sed 's/[\\{}&$|;<>"]/\\&/g' | sed 's/[&|\\]/\\&/g')
 sed -i "s| talos.config=[^ ]*||g; s|talos.platform=metal|talos.platform=metal $escaped|" "$config"
-grep -q 'talos.config=' "$config" || { umount "$mnt"; echo "the kernel line of $1 was not found in grub/grub.cfg" >&2; exit 65; }
+grep -q 'talos.config=' "$config" || { echo "the kernel line of $1 was not found in grub/grub.cfg" >&2; exit 65; }
 sync
-umount "$mnt"
