@@ -60,10 +60,6 @@ func (s *Store) once(ctx context.Context, fn func(*tx) error) (*tx, error) {
 	return t, begun.Commit()
 }
 
-// ignoreDone: a rollback after the connection was lost or the context ended has nothing left to do, and its error
-// would only hide the first one.
-func ignoreDone(error) error { return nil }
-
 // list reads all rows of a query.
 func list[T any](ctx context.Context, q queryer, scan func(row) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)

@@ -222,7 +222,7 @@ func (t *tree) remove(name string, all bool) error {
 		return err
 	case parent == nil:
 		return syscall.EBUSY
-	case n.kids != nil && len(n.kids) > 0 && !all:
+	case len(n.kids) > 0 && !all:
 		return syscall.ENOTEMPTY
 	}
 	t.used -= sizeOf(n)

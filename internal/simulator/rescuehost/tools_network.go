@@ -55,7 +55,6 @@ type transfer struct {
 	urls                                []string
 	fail, silent, showErrors, follow    bool
 	head, include, insecure, remoteName bool
-	create                              bool // a file is made even when the request fails
 	output, span, method, body, format  string
 	headers                             []string
 	user                                string

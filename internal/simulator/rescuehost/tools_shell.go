@@ -432,5 +432,3 @@ func lines(r io.Reader, each func(line string) bool) error {
 		}
 	}
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -21,7 +21,6 @@ type kubernetes struct {
 	serves   string             // of the cluster whose API server runs here
 	pods     context.CancelFunc // of the static pods
 	podsEnd  chan struct{}
-	pulled   bool
 	status   *nodeStatus // what Kubernetes says of the node
 	since    time.Time   // since when the API server runs
 	lost     time.Time   // since when the API server has no quorum

@@ -45,9 +45,7 @@ func TestDefinitionsAreThoseOfARealNode(t *testing.T) {
 			continue
 		}
 		var aliases, columns []string
-		for _, a := range d.Aliases {
-			aliases = append(aliases, a)
-		}
+		aliases = append(aliases, d.Aliases...)
 		for _, p := range d.PrintColumns {
 			columns = append(columns, p.Name+"="+p.JSONPath)
 		}
