@@ -11,7 +11,6 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/network"
-	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
@@ -65,38 +64,6 @@ func serviceOf(s *machine.ServiceInfo) Service {
 		out.Message = events[len(events)-1].GetMsg()
 	}
 	return out
-}
-
-// Status is where a node stands.
-type Status struct {
-	Stage string // booting, maintenance, running, …
-	Ready bool
-	Unmet []string // "etcd: not running"
-}
-
-// String says it in one line.
-func (s Status) String() string {
-	switch {
-	case s.Ready:
-		return s.Stage + ", ready"
-	case len(s.Unmet) == 0:
-		return s.Stage
-	}
-	return s.Stage + ", not ready: " + strings.Join(s.Unmet, "; ")
-}
-
-// Status reads the node's MachineStatus.
-func (n *Node) Status(ctx context.Context) (Status, error) {
-	res, err := safe.StateGet[*runtime.MachineStatus](ctx, n.c.COSI, resource.NewMetadata(runtime.NamespaceName, runtime.MachineStatusType, runtime.MachineStatusID, resource.VersionUndefined))
-	if err != nil {
-		return Status{}, n.fail("status", err)
-	}
-	spec := res.TypedSpec()
-	out := Status{Stage: strings.ToLower(spec.Stage.String()), Ready: spec.Status.Ready}
-	for _, c := range spec.Status.UnmetConditions {
-		out.Unmet = append(out.Unmet, c.Name+": "+c.Reason)
-	}
-	return out, nil
 }
 
 // Identity is what tells machines apart.
@@ -171,18 +138,6 @@ func (n *Node) Members(ctx context.Context) ([]Member, error) {
 func (n *Node) Bootstrap(ctx context.Context) error {
 	return n.fail("bootstrap", n.c.Bootstrap(ctx, &machine.BootstrapRequest{}))
 }
-
-// Reset wipes the node's STATE and EPHEMERAL and reboots it. Graceful makes a control plane leave etcd and
-// needs another member; without it a machine is only to be reset that nobody misses.
-func (n *Node) Reset(ctx context.Context, graceful bool) error {
-	return n.fail("reset", n.c.ResetGeneric(ctx, &machine.ResetRequest{
-		Graceful: graceful, Reboot: true,
-		SystemPartitionsToWipe: []*machine.ResetPartitionSpec{{Label: "STATE", Wipe: true}, {Label: "EPHEMERAL", Wipe: true}},
-	}))
-}
-
-// Reboot restarts the node.
-func (n *Node) Reboot(ctx context.Context) error { return n.fail("reboot", n.c.Reboot(ctx)) }
 
 // EtcdState says how etcd of this node stands, in the service's words, with a call that never hangs.
 func (n *Node) EtcdState(ctx context.Context) (Service, error) {

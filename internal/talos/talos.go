@@ -1,7 +1,7 @@
 // Package talos speaks with Talos nodes over their gRPC API, in maintenance mode too, with Siderolabs' own
 // client. One Node is one connection to one machine; nothing is proxied through another node, so that an answer
 // is certainly from the machine it was asked of. The package makes calls and reports; it decides nothing, waits
-// for nothing, and never bootstraps, resets or applies unless told.
+// for nothing, and never bootstraps or applies unless told.
 package talos
 
 import (
@@ -11,8 +11,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"sync/atomic"
 
 	"github.com/siderolabs/talos/pkg/machinery/client"
 	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
@@ -28,8 +28,9 @@ type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Node is a connection to one machine that runs Talos. Close it.
 type Node struct {
-	Address string // as it was opened, without port
-	c       *client.Client
+	Address  string // as it was opened, without port
+	c        *client.Client
+	stranger atomic.Bool // another certificate than the pinned one was presented
 }
 
 // Open connects to a configured node with the cluster's credentials. Nothing is sent before the first call.
@@ -47,21 +48,24 @@ func Open(ctx context.Context, talosconfig []byte, address string, dial Dialer) 
 
 // OpenMaintenance connects to a node that has no config yet. Its certificate is signed by nobody: pin is the
 // SHA-256 of it as Fingerprint gave it, or "" to take whatever answers (only to look, never to hand it a config).
+// Calls to a machine that presents another one are fleet.Refused.
 func OpenMaintenance(ctx context.Context, address, pin string, dial Dialer) (*Node, error) {
+	n := &Node{Address: address}
 	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a maintenance certificate is self-signed; the pin below is the check
 	if pin != "" {
 		config.VerifyConnection = func(s tls.ConnectionState) error {
 			if got := fingerprint(s); got != pin {
+				n.stranger.Store(true)
 				return fmt.Errorf("its certificate is %s, pinned was %s: another machine answers there", got, pin)
 			}
 			return nil
 		}
 	}
-	c, err := client.New(ctx, append(dialOptions(dial), client.WithTLSConfig(config), client.WithEndpoints(bracket(address)))...)
-	if err != nil {
+	var err error
+	if n.c, err = client.New(ctx, append(dialOptions(dial), client.WithTLSConfig(config), client.WithEndpoints(bracket(address)))...); err != nil {
 		return nil, fmt.Errorf("node %s: %w", address, err)
 	}
-	return &Node{Address: address, c: c}, nil
+	return n, nil
 }
 
 // Fingerprint reads the SHA-256 of the certificate that the node presents now, in hex, and whether it wants a
@@ -118,6 +122,10 @@ func (n *Node) fail(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if n.stranger.Load() {
+		return fleet.Errorf(fleet.Refused, "%s of node %s: %w", what, n.Address, err).
+			WithHint("its certificate is new with every boot: look at its fingerprint once more, and compare it with the one on its screen")
+	}
 	kind := fleet.Unavailable
 	switch status.Code(unwrap(err)) {
 	case codes.PermissionDenied, codes.Unauthenticated:
@@ -155,15 +163,4 @@ func unreachable(address string, err error) error {
 func (n *Node) Kubeconfig(ctx context.Context) ([]byte, error) {
 	out, err := n.c.Kubeconfig(ctx)
 	return out, n.fail("kubeconfig", err)
-}
-
-// Read fetches a file of the node, at most limit bytes.
-func (n *Node) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
-	r, err := n.c.Read(ctx, path)
-	if err != nil {
-		return nil, n.fail("read "+path, err)
-	}
-	defer r.Close()
-	out, err := io.ReadAll(io.LimitReader(r, limit))
-	return out, n.fail("read "+path, err)
 }
