@@ -59,7 +59,7 @@ func explain(err error) error {
 		return err
 	}
 	switch {
-	case e.Kind == client.Unauthorized:
+	case e.Kind == client.Unauthorized && (e.Hint == "" || e.Message == "log in first"): // others are about a provider's credentials
 		e.Hint = "give a token with --token or TALOS_MANAGER_TOKEN, or log in: talos-manager context add NAME --url URL --password-stdin"
 	case e.Kind == client.Unavailable && e.Status == 0:
 		e.Hint = "is it running? start one with talos-manager serve, or name another with --url"
