@@ -85,7 +85,7 @@ func TestStepsRunInOrderAndAreWrittenDown(t *testing.T) {
 		)})
 		begun := time.Now()
 		id := enqueue(t, e, workflow.New{Kind: "install", ServerID: "s1", Actor: "anna", Input: input{"sda"}})
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final)
 		t.Logf("%s after Enqueue", time.Since(begun).Round(time.Millisecond))
 		if got, want := tr.all(), []string{"one sda", "two true sda attempt 1"}; !slices.Equal(got, want) {
 			t.Errorf("steps did %q, want %q", got, want)
@@ -119,16 +119,16 @@ func TestAStepThatWaitsLooksAgain(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "boot"})
-		waiting := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Waiting))
+		waiting := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Waiting))
 		if waiting.WaitingFor != "the server to boot" || waiting.WaitUntil.IsZero() {
 			t.Errorf("waits for %q until %s", waiting.WaitingFor, waiting.WaitUntil)
 		}
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final)
 		if op.State != fleet.Succeeded || op.WaitingFor != "" || op.Steps[0].Attempts != 1 {
 			t.Errorf("operation is %+v", op)
 		}
 		for i := 1; i < len(looks); i++ {
-			if d := looks[i].Sub(looks[i-1]); d < 195*time.Millisecond || d > 500*time.Millisecond {
+			if d := looks[i].Sub(looks[i-1]); d < 195*time.Millisecond || d > slower*500*time.Millisecond {
 				t.Errorf("look %d came after %s, want about 200ms", i, d)
 			}
 		}
@@ -142,7 +142,7 @@ func TestAWaitThatTakesTooLongFailsWithItsReason(t *testing.T) {
 				return workflow.Wait("rescue system to answer SSH", 20*time.Millisecond).Within(100 * time.Millisecond).WithHint("look at the console")
 			}),
 		)})
-		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "boot"}), 5*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "boot"}), slower*5*time.Second, workflowtest.Final)
 		if op.State != fleet.Failed || op.Error != "waited 100ms for rescue system to answer SSH" || op.Hint != "look at the console" {
 			t.Errorf("operation is %s: %q (%s)", op.State, op.Error, op.Hint)
 		}
@@ -161,11 +161,11 @@ func TestWakeShortensAWait(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "boot"})
-		workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Waiting))
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Waiting))
 		if err := e.Wake(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Succeeded))
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Succeeded))
 		if err := e.Wake(t.Context(), id); err != nil {
 			t.Errorf("waking a finished operation: %v", err)
 		}
@@ -195,7 +195,7 @@ func TestAQuestionStopsUntilItIsAnswered(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "wipe"})
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Asking))
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Asking))
 		if op.Question != "wipe sda of db-1?" {
 			t.Errorf("it asks %q", op.Question)
 		}
@@ -205,7 +205,7 @@ func TestAQuestionStopsUntilItIsAnswered(t *testing.T) {
 		if err := e.Answer(t.Context(), id, "yes", "anna"); err != nil {
 			t.Fatal(err)
 		}
-		op = workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final)
+		op = workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final)
 		if got := tr.all(); op.State != fleet.Succeeded || !slices.Equal(got, []string{"answer yes", "answer yes"}) || op.Question != "" {
 			t.Errorf("operation is %s, steps did %q, question %q", op.State, got, op.Question)
 		}
@@ -242,7 +242,7 @@ func TestErrorsAreRetriedOrFailByTheirKind(t *testing.T) {
 		}
 		e := l.start(t, workflow.Options{MaxAttempts: 3, Backoff: 10 * time.Millisecond}, kinds...)
 		for i, c := range cases {
-			op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: fmt.Sprint("case", i)}), 5*time.Second, workflowtest.Final)
+			op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: fmt.Sprint("case", i)}), slower*5*time.Second, workflowtest.Final)
 			if op.State != c.state || op.Steps[0].Attempts != c.attempts || op.Hint != c.hint || op.Error == "" || strings.Contains(op.Error, "boom") {
 				t.Errorf("%s: %s after %d attempts: %q (%s)", c.reason, op.State, op.Steps[0].Attempts, op.Error, op.Hint)
 			}
@@ -258,7 +258,7 @@ func (b *budgetError) RetryAt() time.Time { return b.until }
 
 func TestAUsedUpBudgetWaitsTillItComesBack(t *testing.T) {
 	each(t, func(t *testing.T, l lab) {
-		until := time.Now().Add(300 * time.Millisecond)
+		until := time.Now().Add(300 * slower * time.Millisecond)
 		e := l.start(t, workflow.Options{MaxAttempts: 1}, workflow.Kind{Name: "reset", Steps: steps(
 			step("reset", func(context.Context, *workflow.Run) error {
 				if time.Now().Before(until) {
@@ -268,11 +268,11 @@ func TestAUsedUpBudgetWaitsTillItComesBack(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "reset"})
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Waiting))
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Waiting))
 		if d := op.WaitUntil.Sub(until); d.Abs() > 2*time.Millisecond || op.Error == "" {
 			t.Errorf("it waits until %s, want %s; error %q", op.WaitUntil, until, op.Error)
 		}
-		op = workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final)
+		op = workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final)
 		if op.State != fleet.Succeeded || op.Error != "" {
 			t.Errorf("operation is %s: %s", op.State, op.Error)
 		}
@@ -292,11 +292,11 @@ func TestRetryGoesOnAtTheStepItStoodAt(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "install", ServerID: "s1"})
-		workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Failed))
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Failed))
 		if err := e.Retry(t.Context(), id, "anna"); err != nil {
 			t.Fatal(err)
 		}
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Succeeded))
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Succeeded))
 		if got := tr.all(); !slices.Equal(got, []string{"one", "two", "two"}) || op.Error != "" {
 			t.Errorf("steps did %q, error %q", got, op.Error)
 		}
@@ -330,14 +330,14 @@ func TestRetryFromAnEarlierStepForgetsWhatItIsTold(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "install", ServerID: "s1"})
-		workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Failed))
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Failed))
 		if err := e.RetryFrom(t.Context(), id, "anna", "nowhere"); fleet.KindOf(err) != fleet.Internal {
 			t.Errorf("retrying from a step it does not have gives %v", err)
 		}
 		if err := e.RetryFrom(t.Context(), id, "anna", "one", "boot"); err != nil {
 			t.Fatal(err)
 		}
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.In(fleet.Succeeded))
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.In(fleet.Succeeded))
 		if got := tr.all(); !slices.Equal(got, []string{"one", "two", "one", "two"}) {
 			t.Errorf("steps did %q", got)
 		}
@@ -375,7 +375,7 @@ func TestAServerHasOneActiveOperation(t *testing.T) {
 			t.Errorf("retrying the first beside the second gives %v", err)
 		}
 		close(release)
-		workflowtest.Await(t, l.journal, second, 5*time.Second, workflowtest.In(fleet.Succeeded))
+		workflowtest.Await(t, l.journal, second, slower*5*time.Second, workflowtest.In(fleet.Succeeded))
 	})
 }
 
@@ -399,13 +399,13 @@ func TestCancelStopsARunningStepAndCleansUp(t *testing.T) {
 		e := l.start(t, workflow.Options{Replica: "b"}, kind)
 		for i := range 4 {
 			id := enqueue(t, e, workflow.New{Kind: "install", ServerID: fmt.Sprint("s", i)})
-			workflowtest.Await(t, l.journal, id, 5*time.Second, func(op fleet.Operation) bool { return tr.count("enter") == i+1 })
+			workflowtest.Await(t, l.journal, id, slower*5*time.Second, func(op fleet.Operation) bool { return tr.count("enter") == i+1 })
 			begun := time.Now()
 			asked := []*workflow.Engine{e, other}[i%2]
 			if err := asked.Cancel(t.Context(), id, "anna"); err != nil {
 				t.Fatal(err)
 			}
-			op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final)
+			op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final)
 			if d := time.Since(begun); op.State != fleet.Cancelled || op.Steps[0].State != fleet.Cancelled || d > 2*time.Second {
 				t.Errorf("operation is %s after %s: %+v", op.State, d, op.Steps)
 			}
@@ -432,7 +432,7 @@ func TestCleanUpAfterAFailureIsTriedAgain(t *testing.T) {
 				return nil
 			},
 		})
-		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "install"}), 5*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "install"}), slower*5*time.Second, workflowtest.Final)
 		if op.State != fleet.Failed || op.Error != "bad" || op.Hint != "fix it" || tr.count("clean") != 3 {
 			t.Errorf("operation is %s: %q (%s) after %d clean-ups", op.State, op.Error, op.Hint, tr.count("clean"))
 		}
@@ -468,7 +468,7 @@ func TestChildrenAreStartedOnceAndWakeTheirParent(t *testing.T) {
 			}),
 		)})
 		id := enqueue(t, e, workflow.New{Kind: "parent", ClusterID: "c1", Actor: "anna"})
-		op := workflowtest.Await(t, l.journal, id, 10*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, id, slower*10*time.Second, workflowtest.Final)
 		if got := tr.all(); op.State != fleet.Succeeded || !slices.Equal(got, []string{"child of anna", "child of anna", "2 children"}) {
 			t.Errorf("operation is %s, it did %q", op.State, got)
 		}
@@ -489,14 +489,14 @@ func TestStopLetsGoOfWhatRuns(t *testing.T) {
 		)}
 		e := l.start(t, workflow.Options{Replica: "a"}, kind)
 		id := enqueue(t, e, workflow.New{Kind: "install"})
-		workflowtest.Await(t, l.journal, id, 5*time.Second, func(fleet.Operation) bool { return tr.count("enter") == 1 })
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, func(fleet.Operation) bool { return tr.count("enter") == 1 })
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		if err := e.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
 		l.start(t, workflow.Options{Replica: "b"}, kind)
-		op := workflowtest.Await(t, l.journal, id, 5*time.Second, workflowtest.Final) // far less than the lease
+		op := workflowtest.Await(t, l.journal, id, slower*5*time.Second, workflowtest.Final) // far less than the lease
 		if op.State != fleet.Succeeded || op.Error != "" {
 			t.Errorf("operation is %s: %s", op.State, op.Error)
 		}

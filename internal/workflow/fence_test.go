@@ -23,7 +23,7 @@ import (
 // quick are short times that still fit into each other.
 func quick(replica string) workflow.Options {
 	return workflow.Options{
-		Replica: replica, Lease: time.Second, SliceBudget: 200 * time.Millisecond, StepTimeout: 600 * time.Millisecond,
+		Replica: replica, Lease: slower * time.Second, SliceBudget: slower * 200 * time.Millisecond, StepTimeout: slower * 600 * time.Millisecond,
 		Revive: 100 * time.Millisecond, Poll: 100 * time.Millisecond,
 	}
 }
@@ -53,11 +53,11 @@ func TestAPausedReplicaIsFencedAndItsStepNotCompletedTwice(t *testing.T) {
 		}
 		a := l.start(t, quick("a"), kind("a"))
 		id := enqueue(t, a, workflow.New{Kind: "install", ServerID: "s1"})
-		workflowtest.Await(t, l.journal, id, 5*time.Second, func(fleet.Operation) bool { return tr.count("a enters") == 1 })
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, func(fleet.Operation) bool { return tr.count("a enters") == 1 })
 		l.start(t, quick("b"), kind("b"))
-		op := workflowtest.Await(t, l.journal, id, 10*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, id, slower*10*time.Second, workflowtest.Final)
 		close(pause)
-		workflowtest.Await(t, l.journal, id, 5*time.Second, func(fleet.Operation) bool { return tr.count("a's late write fails: true") == 1 })
+		workflowtest.Await(t, l.journal, id, slower*5*time.Second, func(fleet.Operation) bool { return tr.count("a's late write fails: true") == 1 })
 		want := []string{"a enters", "b enters", "written by b", "a's late write fails: true"}
 		if got := tr.all(); op.State != fleet.Succeeded || !slices.Equal(got, want) {
 			t.Errorf("operation is %s, it did %q, want %q", op.State, got, want)
@@ -88,11 +88,11 @@ func TestAStepThatIgnoresNothingEndsBeforeTheLease(t *testing.T) {
 		e := l.start(t, o, kind)
 		o.Replica = "b"
 		l.start(t, o, kind)
-		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "slow"}), 10*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "slow"}), slower*10*time.Second, workflowtest.Final)
 		if got := tr.all(); !slices.Equal(got, []string{"enter", "leave", "enter", "leave"}) {
 			t.Errorf("two replicas were in one step: %q", got)
 		}
-		if op.State != fleet.Failed || !strings.HasPrefix(op.Error, "not done within 600ms") {
+		if op.State != fleet.Failed || !strings.HasPrefix(op.Error, "not done within ") {
 			t.Errorf("operation is %s: %q", op.State, op.Error)
 		}
 	})
@@ -112,7 +112,7 @@ func TestAKilledProcessIsReplaced(t *testing.T) {
 		id := startAndKill(t, d.Options, s, o.Lease)
 		killed := time.Now()
 		parent.start(t, o, victim(func(string) { tr.add("again") }, nil))
-		op := workflowtest.Await(t, s, id, 30*time.Second, workflowtest.Final)
+		op := workflowtest.Await(t, s, id, slower*30*time.Second, workflowtest.Final)
 		t.Logf("done %s after kill -9, with a lease of %s", time.Since(killed).Round(time.Millisecond), o.Lease)
 		if op.State != fleet.Succeeded || tr.count("again") != 1 || op.Steps[1].Attempts != 2 || op.Steps[0].Attempts != 1 {
 			t.Errorf("operation is %s (%s), steps %+v, survivor did %q", op.State, op.Error, op.Steps, tr.all())

@@ -145,11 +145,11 @@ func TestAnOperationSurvivesADeathInADatabase(t *testing.T) {
 					t.Fatal(err)
 				}
 				second := l.start(t, o, mission(&tr)...)
-				workflowtest.Await(t, l.journal, id, 10*time.Second, workflowtest.In(fleet.Asking))
+				workflowtest.Await(t, l.journal, id, slower*10*time.Second, workflowtest.In(fleet.Asking))
 				if err := second.Answer(t.Context(), id, "yes", "anna"); err != nil {
 					t.Fatal(err)
 				}
-				checkMission(t, workflowtest.Await(t, l.journal, id, 10*time.Second, workflowtest.Final), tr.all())
+				checkMission(t, workflowtest.Await(t, l.journal, id, slower*10*time.Second, workflowtest.Final), tr.all())
 			})
 		})
 	}

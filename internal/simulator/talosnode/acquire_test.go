@@ -17,7 +17,7 @@ const pull = "talos.config=http://manager.sim/config?uuid="
 func (l *lab) silent(m *world.Machine) {
 	l.t.Helper()
 	l.until("many tries", func(context.Context) bool { return len(l.server.asked()) >= 10 })
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slower*time.Second)
 	defer cancel()
 	if c, err := l.world.Net.DialContext(ctx, "tcp", m.IPv4.String()+":50000"); err == nil {
 		c.Close()

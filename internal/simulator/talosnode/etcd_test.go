@@ -214,7 +214,7 @@ func (l *lab) same(c *client.Client, label string, member uint64) {
 		if r.Label != label || call == nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), slower*200*time.Millisecond)
 		err := call(ctx, c, r.Request)
 		cancel()
 		if got := status.Code(err).String(); got != r.Code || r.Code != "OK" && r.Code != "DeadlineExceeded" && normal(status.Convert(err).Message()) != normal(r.Message) {

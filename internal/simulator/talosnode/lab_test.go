@@ -42,7 +42,7 @@ import (
 )
 
 // speed of the worlds in these tests: a boot takes a fifth of a second.
-const speed = 150
+const speed = 150 / slower
 
 // lab is a world with Talos machines, one cluster's secrets and a place that hands out configs.
 type lab struct {
@@ -193,7 +193,7 @@ func (l *lab) insecure(m *world.Machine) *client.Client {
 // dialer gives up soon: gRPC would wait 20 s for a machine that boots.
 func (l *lab) dialer() grpc.DialOption {
 	return grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, slower*200*time.Millisecond)
 		defer cancel()
 		return l.world.Net.DialContext(ctx, "tcp", addr)
 	})
@@ -210,9 +210,9 @@ func eager() grpc.DialOption {
 // until polls for a condition.
 func (l *lab) until(what string, met func(ctx context.Context) bool) {
 	l.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(slower * 20 * time.Second)
 	for time.Now().Before(deadline) {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), slower*500*time.Millisecond)
 		ok := met(ctx)
 		cancel()
 		if ok {
@@ -257,7 +257,7 @@ func (l *lab) configured(number int64, data func(*world.Machine) []byte) (*world
 }
 
 func (l *lab) members(c *client.Client) []*machine.EtcdMember {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slower*time.Second)
 	defer cancel()
 	r, err := c.EtcdMemberList(ctx, &machine.EtcdMemberListRequest{})
 	if err != nil {

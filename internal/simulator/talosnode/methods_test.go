@@ -55,7 +55,7 @@ func TestServiceMethodsAndEventsAnswerAsRecorded(t *testing.T) {
 			continue
 		}
 		n++
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), slower*250*time.Millisecond)
 		text, err := call(ctx, c, r.Request)
 		cancel()
 		if status.Code(err).String() != r.Code || r.Code != "OK" && r.Code != "DeadlineExceeded" && status.Convert(err).Message() != r.Message {
@@ -138,7 +138,11 @@ func TestHealthChecksAClusterStepByStep(t *testing.T) {
 	if err := c.Bootstrap(context.Background(), &machine.BootstrapRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.ClusterHealthCheck(context.Background(), 5*time.Second, &cluster.ClusterInfo{})
+	l.until("both nodes in discovery", func(ctx context.Context) bool {
+		members, err := safe.StateListAll[*clusterres.Member](ctx, c.COSI)
+		return err == nil && members.Len() == 2
+	})
+	s, err := c.ClusterHealthCheck(context.Background(), slower*5*time.Second, &cluster.ClusterInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestANodeInMaintenanceTakesAConfigAndComesBackWithTheClustersCertificate(t 
 func TestBootstrapWorksOnceAndMakesKubernetes(t *testing.T) {
 	l := newLab(t, "v1.13.9")
 	_, c := l.configured(2, l.controlPlane)
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), slower*200*time.Millisecond)
 	defer cancel()
 	if _, err := c.EtcdMemberList(ctx, &machine.EtcdMemberListRequest{}); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("members before bootstrap: %v", err)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package talosnode_test
+
+const slower = 1
