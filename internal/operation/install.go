@@ -32,13 +32,21 @@ func (o *Operations) Install(ctx context.Context, actor, ref string, options Ins
 	if err != nil {
 		return op, err
 	}
-	if err := o.ensureBootstrap(ctx, actor, s); err != nil {
-		return op, err
+	if err := o.ensureBootstrap(ctx, actor, s); err != nil { // the first step sees to it again
+		o.Log.Warn("bootstrap not ordered yet", "server", s.ID, "error", err)
 	}
 	return op, o.audit(ctx, actor, KindInstall, "server", s.ID, "install Talos on "+s.Name)
 }
 
 func (o *Operations) mayInstall(ctx context.Context, s fleet.Server) error {
+	if err := o.installable(s); err != nil {
+		return err
+	}
+	_, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	return err
+}
+
+func (o *Operations) installable(s fleet.Server) error {
 	switch {
 	case !s.Assignment.Assigned():
 		return fleet.Errorf(fleet.Invalid, "server %s belongs to no cluster", s.Name).
@@ -46,17 +54,22 @@ func (o *Operations) mayInstall(ctx context.Context, s fleet.Server) error {
 	case !s.MissingAt.IsZero():
 		return fleet.Errorf(fleet.Refused, "server %s is not listed by its account any more", s.Name).
 			WithHint("talos-manager server sync, and look at the account's state")
-	case s.State == fleet.Ready || s.State == fleet.Configured || s.State == fleet.Unhealthy:
+	case isNode(s):
 		return fleet.Errorf(fleet.Refused, "server %s is a node of its cluster already; an install would wipe it", s.Name).
 			WithHint("take it out of its cluster first: talos-manager server assign %s --cluster ''", s.Name)
 	case s.Address() == "":
-		return fleet.Errorf(fleet.Refused, "server %s has no address", s.Name)
+		return fleet.Errorf(fleet.Refused, "server %s has no address", s.Name).
+			WithHint("order one for it at Hetzner, then talos-manager server sync")
 	case o.URL == "":
 		return fleet.Errorf(fleet.Invalid, "machines cannot reach this program: HOST is not set").
 			WithHint("set HOST to the address under which servers reach /config, as https://talos-manager.example.com")
 	}
-	_, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
-	return err
+	return nil
+}
+
+// isNode says that a server runs as a node of its cluster, as far as we know.
+func isNode(s fleet.Server) bool {
+	return s.State == fleet.Ready || s.State == fleet.Configured || s.State == fleet.Unhealthy
 }
 
 func (o *Operations) installKind() workflow.Kind {
@@ -79,6 +92,7 @@ func (o *Operations) installSteps() []workflow.Step {
 		workflow.Step{Name: "write the boot data", Do: o.writeBootData},
 		workflow.Step{Name: "boot Talos", Do: o.bootTalos},
 		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
+		workflow.Step{Name: "wait for the control plane", Do: o.waitControlPlane},
 		workflow.Step{Name: "check the node", Do: o.checkNode},
 		workflow.Step{Name: "wait for Kubernetes", Do: o.waitKubernetes},
 		workflow.Step{Name: "label the node", Do: o.labelNode},
@@ -104,11 +118,21 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if err != nil {
 		return err
 	}
+	if err := o.installable(s); err != nil { // what was true when it was ordered may not be any more
+		return err
+	}
+	if err := o.ensureBootstrap(ctx, run.Operation().Actor, s); err != nil {
+		return err
+	}
 	made, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
 	if err != nil {
 		return err
 	}
-	p := plan{TalosVersion: made.Cluster.TalosVersion}
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil { // of an earlier attempt: what it wrote may be overwritten
+		return err
+	}
+	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", "", false
 	if image := o.Images[s.Architecture]; image != "" {
 		p.Image, p.Plain = image, true
 	} else if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made); err != nil {
@@ -121,7 +145,15 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 		return err
 	}
 	run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
-	return o.Store.SetState(ctx, s.ID, s.State, fleet.Installing)
+	return o.becomes(ctx, s, fleet.Installing)
+}
+
+// becomes moves a server to a state, if it is not in it yet.
+func (o *Operations) becomes(ctx context.Context, s fleet.Server, state fleet.State) error {
+	if s.State == state {
+		return nil
+	}
+	return o.Store.SetState(ctx, s.ID, s.State, state)
 }
 
 // checkImage asks for the image before anything is done to the machine. A factory that builds it first takes a

@@ -3,20 +3,18 @@ package operation
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/provider"
 	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/store"
-	"github.com/talos-manager/talos-manager/internal/talos"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
-// window is how long after the last sign of its install a machine may fetch its config.
+// window is how long after the last sign of its install a machine may fetch its config: while an install waits for
+// that, its window stays open.
 const window = 45 * time.Minute
 
 // writeBootData gives the machine a one-time code, and us its hash. A second run makes a new code, so that no
@@ -105,14 +103,23 @@ func (o *Operations) handOverConfig(ctx context.Context, run *workflow.Run) erro
 		return err
 	}
 	arm, err := o.Store.ArmOf(ctx, s.ID)
+	if fleet.KindOf(err) == fleet.NotFound {
+		return fleet.Errorf(fleet.Refused, "server %s may not fetch its config any more", s.Name).
+			WithHint("give it a new one-time code: talos-manager operation retry %s", run.ID())
+	}
 	if err != nil {
 		return err
 	}
 	if !arm.ServedAt.IsZero() {
 		run.Log(ctx, "config handed over to UUID %s", arm.UUID)
-		return o.Store.SetState(ctx, s.ID, s.State, fleet.Configured)
+		return nil
 	}
-	if err := o.bootAgain(ctx, run, s, driver); err != nil {
+	if arm.ExpiresAt.Sub(o.Now()) < window/2 {
+		if err := o.Store.ExtendArm(ctx, arm, o.Now().Add(window)); err != nil {
+			return err
+		}
+	}
+	if err := o.bootAgain(ctx, run, s, driver, arm); err != nil {
 		return err
 	}
 	what := "the machine to fetch its config"
@@ -120,151 +127,36 @@ func (o *Operations) handOverConfig(ctx context.Context, run *workflow.Run) erro
 		what += " (last refused: " + arm.Refusal + ")"
 	}
 	return workflow.Wait(what, o.pace(configLook)).Within(o.pace(configGiveUp)).
-		WithHint("can the machine reach %s? Look at its screen, and at the events of server %s for refused requests", o.URL, s.Name)
+		WithHint("can the machine reach %s? Look at its screen, and at the events of server %s for refused requests. Then: talos-manager operation retry %s", o.URL, s.Name, run.ID())
 }
 
-// bootAgain orders one restart when a machine did not come up by itself.
-func (o *Operations) bootAgain(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver) error {
-	const key = "second boot"
+const secondBootKey = "second boot"
+
+// bootAgain orders one restart when there was no sign of a machine. One that asks for its config runs. Without budget
+// it is not waited for: the machine may come by itself.
+func (o *Operations) bootAgain(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, arm store.Arm) error {
 	var first, second time.Time
 	if _, err := run.Get(rebootKey, &first); err != nil {
 		return err
 	}
-	if again, err := run.Get(key, &second); again || err != nil || o.Now().Sub(first) < o.pace(configSecond) {
+	again, err := run.Get(secondBootKey, &second)
+	if again || err != nil || arm.Attempts > 0 || o.Now().Sub(first) < o.pace(configSecond) {
 		return err
 	}
-	run.Warn(ctx, "no sign of the machine for %s: restarting it once more", configSecond)
-	if err := run.Set(ctx, key, o.Now()); err != nil {
+	if err := run.Set(ctx, secondBootKey, o.Now()); err != nil {
 		return err
 	}
-	return driver.Restart(ctx, s.ProviderID)
-}
-
-const (
-	nodeLook   = 2 * time.Second
-	nodeGiveUp = 20 * time.Minute
-)
-
-// checkNode looks whether the node that came up is the one that was installed.
-func (o *Operations) checkNode(ctx context.Context, run *workflow.Run) error {
-	s, _, err := o.server(ctx, run)
-	if err != nil {
+	err = driver.Restart(ctx, s.ProviderID)
+	if err == nil {
+		run.Warn(ctx, "no sign of the machine for %s: it was restarted once more", configSecond)
+		return nil
+	}
+	if err := run.Set(ctx, secondBootKey, nil); err != nil {
 		return err
 	}
-	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return err
+	if until := provider.ExhaustedUntil(err); !until.IsZero() {
+		return workflow.Wait("the machine to fetch its config; it can be restarted once more at "+until.Format("15:04:05"), o.pace(10*configLook)).
+			Within(o.pace(configGiveUp) + until.Sub(first))
 	}
-	node, err := o.node(ctx, &cluster, s)
-	if err != nil {
-		return err
-	}
-	defer node.Close()
-	var p plan
-	if _, err := run.Get(planKey, &p); err != nil {
-		return err
-	}
-	err = talos.Look(ctx, func(ctx context.Context) error { return o.isTheOne(ctx, run, node, s, p) })
-	if fleet.KindOf(err) != fleet.Unavailable {
-		return err
-	}
-	hint := fmt.Sprintf("it fetched its config, but port 50000 does not answer: %v", err)
-	if arm, err := o.Store.ArmOf(ctx, s.ID); err == nil && arm.Refusal != "" && !arm.ServedAt.IsZero() {
-		hint = fmt.Sprintf("it fetched its config and asked for it again: it cannot use it. Either another Talos than %s boots, from another disk perhaps, or it refuses the config; its screen says which", p.TalosVersion)
-	}
-	return workflow.Wait("Talos on "+s.Name+" to answer with the cluster's certificates", o.pace(nodeLook)).Within(o.pace(nodeGiveUp)).WithHint("%s", hint)
-}
-
-func (o *Operations) isTheOne(ctx context.Context, run *workflow.Run, node *talos.Node, s fleet.Server, p plan) error {
-	version, err := node.Version(ctx)
-	if err != nil {
-		return err
-	}
-	if version.Tag != p.TalosVersion {
-		return fleet.Errorf(fleet.Refused, "server %s runs Talos %s, installed was %s", s.Name, version.Tag, p.TalosVersion).
-			WithHint("another disk with an older Talos wins the boot, or the image is not what its name says: wipe the other disks in the rescue system and install again")
-	}
-	id, err := node.Identity(ctx)
-	if err != nil {
-		return err
-	}
-	if id.UUID != s.Facts.UUID {
-		return fleet.Errorf(fleet.Refused, "the node at %s has UUID %s, server %s has %s: another machine answers", s.Address(), id.UUID, s.Name, s.Facts.UUID)
-	}
-	run.Log(ctx, "Talos %s runs, hostname %s", version.Tag, id.Hostname)
-	return nil
-}
-
-const (
-	kubeLook   = 2 * time.Second
-	kubeGiveUp = 40 * time.Minute
-)
-
-func (o *Operations) waitKubernetes(ctx context.Context, run *workflow.Run) error {
-	s, _, err := o.server(ctx, run)
-	if err != nil {
-		return err
-	}
-	why := ""
-	err = talos.Look(ctx, func(ctx context.Context) error {
-		why, err = o.notReady(ctx, s)
-		return err
-	})
-	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
-		return err
-	}
-	if err != nil {
-		why = err.Error()
-	}
-	if why != "" {
-		return workflow.Wait("node "+s.Hostname()+" to be Ready: "+why, o.pace(kubeLook)).Within(o.pace(kubeGiveUp)).
-			WithHint("%s; a worker needs a control plane that is bootstrapped: talos-manager cluster show", why)
-	}
-	run.Log(ctx, "node %s is Ready", s.Hostname())
-	return nil
-}
-
-// notReady says why the server's node is not Ready, "" if it is.
-func (o *Operations) notReady(ctx context.Context, s fleet.Server) (string, error) {
-	k, err := o.Kubernetes(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return "", err
-	}
-	defer k.Close()
-	node, err := k.Node(ctx, s.Hostname())
-	switch {
-	case fleet.KindOf(err) == fleet.NotFound:
-		return "it has not joined yet", nil
-	case err != nil:
-		return "", err
-	case !node.Ready:
-		return fmt.Sprintf("it says %s", node.Reason), nil
-	}
-	return "", nil
-}
-
-func (o *Operations) labelNode(ctx context.Context, run *workflow.Run) error {
-	s, _, err := o.server(ctx, run)
-	if err != nil {
-		return err
-	}
-	k, err := o.Kubernetes(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	labels, taints, err := manage.LabelsFor(ctx, o.Store, s)
-	if err != nil {
-		return err
-	}
-	if err := k.SetLabels(ctx, s.Hostname(), labels); err != nil {
-		return err
-	}
-	if err := k.SetTaints(ctx, s.Hostname(), taints); err != nil {
-		return err
-	}
-	if len(labels)+len(taints) > 0 {
-		run.Log(ctx, "labels %v, taints %v", labels, taints)
-	}
-	return o.Store.SetState(ctx, s.ID, s.State, fleet.Ready)
+	return o.busy(err, "server "+s.Name+" to be free")
 }

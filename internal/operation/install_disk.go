@@ -28,6 +28,9 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
+	if err := o.noMember(ctx, s); err != nil {
+		return err
+	}
 	if err := mayOverwrite(run, s, p, disk); err != nil {
 		return err
 	}
@@ -36,12 +39,16 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
-	if s.Assignment.InstallDisk != "" || disk.ID() == "" {
+	// The config names the disk and the node; neither is to change when the disk's or the server's name does.
+	a := s.Assignment
+	a.Hostname = s.Hostname()
+	if a.InstallDisk == "" {
+		a.InstallDisk = disk.ID()
+	}
+	if a == s.Assignment {
 		return nil
 	}
-	// The config names the disk by what never changes; write it down before the config is made.
-	s.Assignment.InstallDisk = disk.ID()
-	_, err = o.Store.Assign(ctx, s.ID, s.Assignment)
+	_, err = o.Store.Assign(ctx, s.ID, a)
 	return err
 }
 
@@ -55,9 +62,9 @@ func (o *Operations) checkIdentity(ctx context.Context, s fleet.Server) error {
 		return err
 	}
 	for _, other := range same {
-		if other.ID != s.ID {
+		if other.ID != s.ID && other.MissingAt.IsZero() {
 			return fleet.Errorf(fleet.Refused, "servers %s and %s have the same SMBIOS UUID %s: the config of one could go to the other", s.Name, other.Name, s.Facts.UUID).
-				WithHint("ask Hetzner support to give %s a UUID of its own; `talos-manager server show %s` has the mail to send", s.Name, s.Name)
+				WithHint("if %s had its mainboard exchanged: talos-manager server rescue %s reads its UUID anew; else ask Hetzner support to give %s a UUID of its own", other.Name, other.Name, s.Name)
 		}
 	}
 	return nil
@@ -165,6 +172,14 @@ func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session 
 	if err != nil {
 		return err
 	}
+	s, err := o.Store.Server(ctx, run.Operation().ServerID)
+	if err != nil {
+		return err
+	}
+	if s.Facts.UUID != facts.UUID {
+		return fleet.Errorf(fleet.Refused, "the machine that answers at %s has UUID %s, server %s has %s", s.Address(), facts.UUID, s.Name, s.Facts.UUID).
+			WithHint("look at Hetzner whose address it is; then boot the rescue system anew: talos-manager operation retry %s", run.ID())
+	}
 	for _, d := range facts.Disks {
 		if d.Name == w.Disk.Name && d.ID() == w.Disk.ID() && d.SizeBytes == w.Disk.SizeBytes {
 			run.Log(ctx, "writing %s to %s", w.URL, rescue.Describe([]fleet.Disk{d}))
@@ -172,5 +187,5 @@ func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session 
 		}
 	}
 	return fleet.Errorf(fleet.Refused, "the disk that was chosen, %s, is not at /dev/%s any more", w.Disk.ID(), w.Disk.Name).
-		WithHint("order the install again: talos-manager server install")
+		WithHint("choose it anew: talos-manager operation retry %s", run.ID())
 }

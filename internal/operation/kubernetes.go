@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/kube"
-	"github.com/talos-manager/talos-manager/internal/store"
 	"github.com/talos-manager/talos-manager/internal/talos"
 )
 
@@ -17,7 +17,7 @@ func (o *Operations) Kubeconfig(ctx context.Context, clusterRef string) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	planes, err := o.controlPlanes(ctx, cluster.ID)
+	planes, err := o.controlPlanes(ctx, cluster, nodes...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,59 +49,46 @@ func (o *Operations) kubeconfigFrom(ctx context.Context, cluster *fleet.Cluster,
 	return config, err
 }
 
-// controlPlanes lists the control planes of a cluster that have their config, the one that bootstrapped first.
-func (o *Operations) controlPlanes(ctx context.Context, clusterID string) ([]fleet.Server, error) {
-	cluster, err := o.Store.Cluster(ctx, clusterID)
-	if err != nil {
-		return nil, err
-	}
-	all, err := o.Store.Servers(ctx, store.ServerFilter{ClusterID: clusterID, IncludeMissing: true})
-	if err != nil {
-		return nil, err
-	}
-	var out []fleet.Server
-	for _, s := range all {
-		if s.Assignment.Role != fleet.ControlPlane || s.State != fleet.Configured && s.State != fleet.Ready && s.State != fleet.Unhealthy {
-			continue
-		}
-		if s.ID == cluster.BootstrapServerID {
-			out = append([]fleet.Server{s}, out...)
-		} else {
-			out = append(out, s)
-		}
-	}
-	return out, nil
-}
-
-// Kubernetes opens the API of a cluster. The admin kubeconfig is fetched once and kept in memory; a cluster that
-// does not know it any more (deleted and made again) has another id.
+// Kubernetes opens the API of a cluster. The admin kubeconfig is fetched once an hour and kept in memory: its
+// certificate ends one day, and the cluster's authority may be exchanged.
 func (o *Operations) Kubernetes(ctx context.Context, clusterID string) (*kube.Cluster, error) {
-	config, err := o.kubeconfigs.get(clusterID, func() ([]byte, error) { return o.Kubeconfig(ctx, clusterID) })
+	config, err := o.kubeconfigs.get(clusterID, o.Now(), func() ([]byte, error) { return o.Kubeconfig(ctx, clusterID) })
 	if err != nil {
 		return nil, err
 	}
 	return kube.Open(config, o.Dial)
 }
 
-// keep remembers what was fetched once.
+// keep remembers for a while what was fetched.
 type keep struct {
 	mu  sync.Mutex
-	all map[string][]byte
+	all map[string]kept
 }
 
-func (k *keep) get(key string, fetch func() ([]byte, error)) ([]byte, error) {
+type kept struct {
+	value []byte
+	at    time.Time
+}
+
+const keepFor = time.Hour
+
+// get gives what was fetched less than an hour ago, or fetches it. What is older serves while it cannot be had anew.
+func (k *keep) get(key string, now time.Time, fetch func() ([]byte, error)) ([]byte, error) {
 	k.mu.Lock()
 	have := k.all[key]
 	k.mu.Unlock()
-	if have != nil {
-		return have, nil
+	if have.value != nil && now.Sub(have.at) < keepFor {
+		return have.value, nil
 	}
 	got, err := fetch()
 	if err != nil {
+		if have.value != nil {
+			return have.value, nil
+		}
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.all[key] = got
+	k.all[key] = kept{got, now}
 	return got, nil
 }

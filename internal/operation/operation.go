@@ -72,7 +72,7 @@ func New(env Env) *Operations {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Operations{Env: env, kubeconfigs: &keep{all: map[string][]byte{}}}
+	return &Operations{Env: env, kubeconfigs: &keep{all: map[string]kept{}}}
 }
 
 // Use sets the engine.
@@ -94,14 +94,6 @@ func (o *Operations) Cancel(ctx context.Context, actor, id string) error {
 		return err
 	}
 	return o.audit(ctx, actor, "operation.cancel", "operation", id, "cancelled")
-}
-
-// Retry continues a failed or cancelled operation at the step where it stopped.
-func (o *Operations) Retry(ctx context.Context, actor, id string) error {
-	if err := o.engine.Retry(ctx, id, actor); err != nil {
-		return err
-	}
-	return o.audit(ctx, actor, "operation.retry", "operation", id, "retried")
 }
 
 // Approve answers the question an operation asks.

@@ -17,15 +17,22 @@ func (o *Operations) Rescue(ctx context.Context, actor, ref string) (fleet.Opera
 	if err != nil {
 		return fleet.Operation{}, err
 	}
-	if s.State == fleet.Ready || s.State == fleet.Configured {
-		return fleet.Operation{}, fleet.Errorf(fleet.Refused, "server %s is a node of its cluster; the rescue system would take it out of it without warning", s.Name).
-			WithHint("take it out of its cluster first: talos-manager server assign %s --cluster ''", s.Name)
+	if err := mayRescue(s); err != nil {
+		return fleet.Operation{}, err
 	}
 	op, err := o.engine.Enqueue(ctx, workflow.New{Kind: KindRescue, ServerID: s.ID, ClusterID: s.Assignment.ClusterID, Actor: actor})
 	if err != nil {
 		return op, err
 	}
 	return op, o.audit(ctx, actor, KindRescue, "server", s.ID, "boot "+s.Name+" into the rescue system")
+}
+
+func mayRescue(s fleet.Server) error {
+	if s.State == fleet.Ready || s.State == fleet.Configured {
+		return fleet.Errorf(fleet.Refused, "server %s is a node of its cluster; the rescue system would take it out of it without warning", s.Name).
+			WithHint("take it out of its cluster first: talos-manager server assign %s --cluster ''", s.Name)
+	}
+	return nil
 }
 
 func (o *Operations) rescueKind() workflow.Kind {
@@ -47,30 +54,40 @@ func (o *Operations) rescueSteps() []workflow.Step {
 
 // boot is what is remembered of the rescue boot an operation ordered.
 type boot struct {
-	Ordered time.Time `json:"ordered"`        // just before the restart
-	Resets  int       `json:"resets"`         // how often
-	Pins    []string  `json:"pins,omitempty"` // host keys of this boot
+	Armed     time.Time `json:"armed,omitzero"`     // when the next boot was last made to enter rescue; zero: perhaps used up
+	Ordered   time.Time `json:"ordered,omitzero"`   // just before the restart
+	Resets    int       `json:"resets"`             // how often
+	Pins      []string  `json:"pins,omitempty"`     // host keys of this boot
+	Strange   int       `json:"strange,omitempty"`  // looks that met another host key than the published ones
+	NotBefore time.Time `json:"notBefore,omitzero"` // a second restart has no budget until then
 }
 
 const bootKey = "rescue"
+
+// armedFor is how long an armed rescue system is relied on: it lapses after 60 minutes, and a restart may have to
+// wait for its budget as long.
+const armedFor = 45 * time.Minute
 
 func (o *Operations) askRescue(ctx context.Context, run *workflow.Run) error {
 	s, driver, err := o.server(ctx, run)
 	if err != nil {
 		return err
 	}
-	return o.arm(ctx, run, s, driver)
-}
-
-func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver) error {
-	if err := driver.EnsureKey(ctx, provider.KeyName, o.Key.PublicKey()); err != nil {
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil {
 		return err
 	}
+	_, err = o.arm(ctx, run, s, driver, b)
+	return err
+}
+
+func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) (boot, error) {
 	if err := driver.ArmRescue(ctx, s.ProviderID, o.Key.PublicKey()); err != nil {
-		return o.busy(err, "server "+s.Name+" to be free")
+		return b, o.busy(err, "server "+s.Name+" to be free")
 	}
+	b.Armed = o.Now()
 	run.Log(ctx, "rescue system armed for the next boot")
-	return nil
+	return b, run.Set(ctx, bootKey, b)
 }
 
 // busy turns a conflict into a wait: the provider is doing something else with the thing.
@@ -96,20 +113,32 @@ func (o *Operations) bootRescue(ctx context.Context, run *workflow.Run) error {
 }
 
 // restart writes down that it is about to order a restart, then does. A crash between the two costs a wait and
-// the second try of reachRescue, never an unnoticed second boot.
+// the second try of reachRescue, never an unnoticed second boot. Where the provider's answer leaves open whether the
+// machine boots now, the next try arms it anew: that boot would use up what is armed.
 func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) error {
-	b = boot{Ordered: o.Now(), Resets: b.Resets + 1}
+	if b.Armed.IsZero() || o.Now().Sub(b.Armed) > o.pace(armedFor) {
+		var err error
+		if b, err = o.arm(ctx, run, s, driver, b); err != nil {
+			return err
+		}
+	}
+	if err := run.Set(ctx, bootKey, boot{Ordered: o.Now(), Resets: b.Resets + 1}); err != nil {
+		return err
+	}
+	err := driver.Restart(ctx, s.ProviderID)
+	if err == nil {
+		run.Log(ctx, "restart ordered at %s", s.Provider)
+		return nil
+	}
+	switch fleet.KindOf(err) {
+	case fleet.Exhausted, fleet.Conflict, fleet.Invalid, fleet.NotFound, fleet.Unauthorized, fleet.Forbidden: // not taken
+	default:
+		b.Armed = time.Time{}
+	}
 	if err := run.Set(ctx, bootKey, b); err != nil {
 		return err
 	}
-	if err := driver.Restart(ctx, s.ProviderID); err != nil {
-		if err := run.Set(ctx, bootKey, boot{Resets: b.Resets - 1}); err != nil {
-			return err
-		}
-		return o.busy(err, "server "+s.Name+" to be free")
-	}
-	run.Log(ctx, "restart ordered at %s", s.Provider)
-	return nil
+	return o.busy(err, "server "+s.Name+" to be free")
 }
 
 // Times of a rescue boot. 86 s are typical for a dedicated server, 5 min 30 s normal on some boards, 17 s and more
@@ -120,14 +149,23 @@ const (
 	rescueGiveUp = 20 * time.Minute
 )
 
-// firstLook is when the first look at a rescue boot is worth its call, and nextLook how long after one the next: a
-// Robot account has 500 looks an hour for all its servers, and sshd penalises hammering.
+// firstLook is when the first look at a rescue boot is worth it, and nextLook how long after one the next: sshd
+// penalises hammering.
 var (
 	firstLook = map[fleet.Provider]time.Duration{fleet.HetznerRobot: 75 * time.Second, fleet.HetznerCloud: 12 * time.Second}
 	nextLook  = map[fleet.Provider]time.Duration{fleet.HetznerRobot: 7 * time.Second, fleet.HetznerCloud: 3 * time.Second}
 )
 
-// reachRescue waits until the rescue system of our boot answers SSH with a host key that is pinned from then on.
+// knock is how long a machine has to answer before it counts as not there.
+const knock = 3 * time.Second
+
+// maxStrange is how often another host key than the published ones is met before it is believed: the keys change when
+// somebody boots the machine once more, and are published some time later.
+const maxStrange = 3
+
+// reachRescue waits until the rescue system of our boot answers SSH with a host key that is pinned from then on. The
+// provider is asked for its keys only when something answers: Robot allows 500 such calls an hour for all servers of
+// an account.
 func (o *Operations) reachRescue(ctx context.Context, run *workflow.Run) error {
 	s, driver, err := o.server(ctx, run)
 	if err != nil {
@@ -140,27 +178,61 @@ func (o *Operations) reachRescue(ctx context.Context, run *workflow.Run) error {
 	if worth := b.Ordered.Add(o.pace(firstLook[s.Provider])); o.Now().Before(worth) {
 		return workflow.WaitUntil("the rescue system to boot", worth)
 	}
+	if !o.answers(ctx, s) {
+		return o.rescueNotYet(ctx, run, s, driver, b, "the rescue system to answer SSH")
+	}
 	pins, err := driver.RescueHostKeys(ctx, s.ProviderID, b.Ordered)
-	trustFirst := errors.Is(err, provider.ErrNoHostKeys)
 	switch {
-	case err != nil && !trustFirst:
+	case errors.Is(err, provider.ErrNoHostKeys):
+		return o.trustFirst(ctx, run, s, driver, b)
+	case err != nil:
 		return err
-	case trustFirst:
-		pins = b.Pins
 	case len(pins) == 0:
 		return o.rescueNotYet(ctx, run, s, driver, b, "the provider to publish the host keys of the rescue system")
 	}
 	session, err := o.open(ctx, s, pins)
-	if err != nil {
-		if kind := fleet.KindOf(err); kind == fleet.Unavailable || kind == fleet.Unauthorized && trustFirst {
-			return o.rescueNotYet(ctx, run, s, driver, b, "the rescue system to answer SSH")
+	switch {
+	case errors.Is(err, rescue.ErrHostKey) && b.Strange+1 < maxStrange:
+		b.Strange++
+		run.Warn(ctx, "%v", err)
+		if err := run.Set(ctx, bootKey, b); err != nil {
+			return err
 		}
+		return o.rescueNotYet(ctx, run, s, driver, b, "the rescue system to present the host key that the provider publishes")
+	case fleet.KindOf(err) == fleet.Unavailable:
+		return o.rescueNotYet(ctx, run, s, driver, b, "the rescue system to answer SSH")
+	case err != nil:
 		return err
 	}
 	defer session.Close()
-	if trustFirst {
-		pins = []string{session.HostKey}
+	return o.pin(ctx, run, s, b, session, pins)
+}
+
+// answers says whether something listens on the machine's SSH port.
+func (o *Operations) answers(ctx context.Context, s fleet.Server) bool {
+	ctx, cancel := context.WithTimeout(ctx, max(o.pace(knock), 100*time.Millisecond))
+	defer cancel()
+	return rescue.Answers(ctx, o.rescueOptions(s, nil))
+}
+
+// trustFirst takes the first host key of a rescue system whose provider publishes none. The system that was installed
+// before may answer, and even know our key: it is not to be pinned.
+func (o *Operations) trustFirst(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) error {
+	session, err := o.open(ctx, s, b.Pins)
+	if err == nil {
+		defer session.Close()
+		_, err = session.Facts(ctx)
 	}
+	switch kind := fleet.KindOf(err); {
+	case err == nil:
+		return o.pin(ctx, run, s, b, session, []string{session.HostKey})
+	case kind == fleet.Unavailable, kind == fleet.Unauthorized, kind == fleet.Refused && !errors.Is(err, rescue.ErrHostKey):
+		return o.rescueNotYet(ctx, run, s, driver, b, "the rescue system to answer SSH ("+err.Error()+")")
+	}
+	return err
+}
+
+func (o *Operations) pin(ctx context.Context, run *workflow.Run, s fleet.Server, b boot, session *rescue.Session, pins []string) error {
 	b.Pins = pins
 	run.Log(ctx, "rescue system answers at %s with host key %s", s.Address(), session.HostKey)
 	return run.Set(ctx, bootKey, b)
@@ -168,23 +240,45 @@ func (o *Operations) reachRescue(ctx context.Context, run *workflow.Run) error {
 
 // rescueNotYet waits, and orders one more restart when the first led nowhere.
 func (o *Operations) rescueNotYet(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot, what string) error {
-	if b.Resets < 2 && o.Now().Sub(b.Ordered) > o.pace(rescueSecond) {
-		run.Warn(ctx, "the rescue system did not come within %s: arming it again and restarting once more", rescueSecond)
-		if err := o.arm(ctx, run, s, driver); err != nil {
+	within := o.pace(rescueGiveUp)
+	if b.Resets < 2 && o.Now().Sub(b.Ordered) > o.pace(rescueSecond) && o.Now().After(b.NotBefore) {
+		err := o.restart(ctx, run, s, driver, b)
+		if until := provider.ExhaustedUntil(err); !until.IsZero() { // it may come by itself meanwhile
+			return o.restartLater(ctx, run, until)
+		} else if err != nil {
 			return err
 		}
-		if err := o.restart(ctx, run, s, driver, b); err != nil {
-			return err
-		}
+		run.Warn(ctx, "the rescue system did not come within %s: it was armed again and the machine restarted once more", rescueSecond)
+	}
+	if b.NotBefore.After(o.Now()) {
+		what += "; the machine can be restarted once more at " + b.NotBefore.Format("15:04:05")
+		within += b.NotBefore.Sub(b.Ordered)
 	}
 	again := max(o.pace(nextLook[s.Provider]), o.Now().Sub(b.Ordered)/20)
-	return workflow.Wait(what, again).Within(o.pace(rescueGiveUp)).
+	return workflow.Wait(what, again).Within(within).
 		WithHint("look at the server's screen (KVM or vKVM at Robot, console at the Cloud): the network must be first in its boot order. Then: talos-manager operation retry %s", run.ID())
+}
+
+// restartLater notes when the budget allows a second restart, and looks again at once.
+func (o *Operations) restartLater(ctx context.Context, run *workflow.Run, until time.Time) error {
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil {
+		return err
+	}
+	b.NotBefore = until
+	if err := run.Set(ctx, bootKey, b); err != nil {
+		return err
+	}
+	return workflow.Wait("the rescue system to answer SSH", o.pace(time.Second))
+}
+
+func (o *Operations) rescueOptions(s fleet.Server, pins []string) rescue.Options {
+	return rescue.Options{Server: s.Name, Address: s.Address(), Port: o.SSHPort, Key: o.Key, Pins: pins, Dial: o.Dial}
 }
 
 // open connects to a server's rescue system.
 func (o *Operations) open(ctx context.Context, s fleet.Server, pins []string) (*rescue.Session, error) {
-	return rescue.Open(ctx, rescue.Options{Server: s.Name, Address: s.Address(), Port: o.SSHPort, Key: o.Key, Pins: pins, Dial: o.Dial})
+	return rescue.Open(ctx, o.rescueOptions(s, pins))
 }
 
 // session connects to the rescue system this operation booted, and to no other.
@@ -194,7 +288,8 @@ func (o *Operations) session(ctx context.Context, run *workflow.Run, s fleet.Ser
 		return nil, err
 	}
 	if len(b.Pins) == 0 {
-		return nil, fleet.Errorf(fleet.Refused, "server %s: no host key is pinned for its rescue system", s.Name)
+		return nil, fleet.Errorf(fleet.Refused, "server %s: no host key is pinned for its rescue system", s.Name).
+			WithHint("boot it anew: talos-manager operation retry %s", run.ID())
 	}
 	return o.open(ctx, s, b.Pins)
 }
@@ -213,6 +308,9 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
+	if err := o.knowDisks(run, s, facts); err != nil {
+		return err
+	}
 	facts.At = o.Now()
 	if old := s.Facts; old.UUID != "" && old.UUID != facts.UUID {
 		run.Warn(ctx, "its UUID was %s and is %s now: the mainboard was exchanged", old.UUID, facts.UUID)
@@ -220,4 +318,24 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 	run.Log(ctx, "%s %s, %s, %d cores, %d GB memory, UUID %s", facts.Manufacturer, facts.Product, facts.Firmware, facts.Cores, facts.MemoryBytes>>30, facts.UUID)
 	run.Log(ctx, "disks: %s", rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)
+}
+
+// lateNames is how long disks have to say what they are: some show their WWN only a while after the boot (seen by the
+// Cluster API provider, which waits as long).
+const lateNames = 30 * time.Second
+
+// knowDisks waits for a disk that has no name yet, or for the one that is to be installed on.
+func (o *Operations) knowDisks(run *workflow.Run, s fleet.Server, facts fleet.Facts) error {
+	if o.Now().Sub(run.StepStarted()) > o.pace(lateNames) {
+		return nil
+	}
+	_, err := rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, facts.Disks)
+	missing := s.Assignment.InstallDisk != "" && err != nil
+	for _, d := range facts.Disks {
+		missing = missing || d.ID() == ""
+	}
+	if missing {
+		return workflow.Wait("the disks to say what they are", o.pace(3*time.Second))
+	}
+	return nil
 }
