@@ -18,7 +18,9 @@ account is needed, and nothing outside of this computer is asked.`,
   talos-manager demo --expose   # then: . talos-manager-demo/env.sh && kubectl get nodes`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Out = p.out
+			if o.Out = p.out; o.Servers == 0 {
+				return &usage{text: "demo: --servers 0", hint: "1 to 2000"}
+			}
 			return demo.Run(cmd.Context(), o)
 		},
 	}

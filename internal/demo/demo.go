@@ -44,9 +44,16 @@ func Run(ctx context.Context, o Options) error {
 	if o.Servers < 1 || o.Servers > 2000 {
 		return fleet.Errorf(fleet.Invalid, "--servers %d", o.Servers).WithHint("1 to 2000")
 	}
-	if err := prepare(o.Dir); err != nil {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
 		return err
 	}
+	o.Dir = dir
+	release, err := prepare(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if o.Log == nil {
 		f, err := os.Create(filepath.Join(o.Dir, "manager.log"))
 		if err != nil {
@@ -96,24 +103,45 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// prepare makes the folder anew. One that is not empty and not ours is refused.
-func prepare(dir string) error {
+// prepare makes the folder anew, and keeps others out until release. One that is not empty and not ours is refused.
+func prepare(dir string) (release func(), err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fleet.Errorf(fleet.Invalid, "--dir: %w", err)
+		return nil, fleet.Errorf(fleet.Invalid, "--dir: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, marker)); err != nil && len(entries) > 0 {
-		return fleet.Errorf(fleet.Refused, "--dir %s is not empty and no demo made it", dir).WithHint("name another folder")
+		return nil, fleet.Errorf(fleet.Refused, "--dir %s is not empty and no demo made it", dir).WithHint("name another folder")
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "--dir: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, marker), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "--dir: %w", err)
+	}
+	if !lock(f) {
+		f.Close()
+		return nil, fleet.Errorf(fleet.Conflict, "a demo runs in --dir %s", dir).WithHint("end it first, or name another folder")
+	}
+	if err := renew(dir, f); err != nil {
+		f.Close()
+		return nil, fleet.Errorf(fleet.Invalid, "--dir: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// renew removes what an earlier demo left.
+func renew(dir string, f *os.File) error {
 	for _, name := range []string{"data", "talosconfig", "kubeconfig", "env.sh", "manager.log"} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
-		return fleet.Errorf(fleet.Invalid, "--dir: %w", err)
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		return err
 	}
-	return os.WriteFile(filepath.Join(dir, marker), []byte("made by talos-manager demo; it may delete what is in here\n"), 0o600)
+	_, err := f.WriteString("made by talos-manager demo; it may delete what is in here\n")
+	return err
 }
 
 // stage is the manager and its pretend world.

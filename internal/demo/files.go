@@ -9,14 +9,9 @@ import (
 
 // writeEnv writes env.sh: what other tools need to talk to this manager, and, in an exposed world, to everything.
 func (s *stage) writeEnv() error {
-	dir, err := filepath.Abs(s.o.Dir)
-	if err != nil {
-		return err
-	}
+	dir := s.o.Dir
 	var b strings.Builder
-	set := func(name, value string) {
-		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
-	}
+	set := func(name, value string) { fmt.Fprintf(&b, "export %s=%s\n", name, quote(value)) }
 	b.WriteString("# source this file: . env.sh\n")
 	set("TALOS_MANAGER_URL", s.url)
 	set("TALOS_MANAGER_TOKEN", s.token)
@@ -34,13 +29,22 @@ func (s *stage) writeEnv() error {
 	} else {
 		b.WriteString("# The simulated APIs are inside the program; start it with --expose to reach them from outside.\n")
 	}
-	return os.WriteFile(filepath.Join(s.o.Dir, "env.sh"), []byte(b.String()), 0o600)
+	if self, err := os.Executable(); err == nil && filepath.Base(self) == "talos-manager" { // `go run` installs nothing
+		fmt.Fprintf(&b, "command -v talos-manager >/dev/null || export PATH=\"$PATH\":%s\n", quote(filepath.Dir(self)))
+	}
+	return os.WriteFile(filepath.Join(dir, "env.sh"), []byte(b.String()), 0o600)
 }
+
+// quote makes one word of any shell out of a text.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // whereToLook says what to do next.
 func (s *stage) whereToLook() string {
 	var b strings.Builder
 	env := filepath.Join(s.o.Dir, "env.sh")
+	if strings.ContainsAny(env, " '\"$\\`&;()<>|*?[]#~!{}") {
+		env = quote(env)
+	}
 	fmt.Fprintf(&b, "Look at it:\n")
 	fmt.Fprintf(&b, "  %s   user admin, password %s\n", s.url, s.password)
 	fmt.Fprintf(&b, "  . %s && talos-manager server list\n", env)

@@ -2,20 +2,51 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/talos-manager/talos-manager/client"
+	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
 // perform is the job, in the words of the API.
 func (s *stage) perform(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Within)
 	defer cancel()
+	err := s.act(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return s.late()
+	}
+	return err
+}
+
+// late says what is not done when the time is over.
+func (s *stage) late() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	active, err := s.client.Operations(ctx, client.OperationFilter{States: []string{"active"}})
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, op := range active.Items {
+		left = append(left, fmt.Sprintf("%s stands at %q", op.Subject(), op.Step))
+	}
+	slices.Sort(left)
+	if more := len(left) - 5; more > 0 {
+		left = append(left[:5], fmt.Sprintf("and %d more", more))
+	}
+	return fleet.Errorf(fleet.Unavailable, "the cluster is not healthy after %s: %s: %w", s.o.Within, strings.Join(left, ", "), context.DeadlineExceeded).
+		WithHint("give it more time with --within; %s tells what went on", filepath.Join(s.o.Dir, "manager.log"))
+}
+
+func (s *stage) act(ctx context.Context) error {
 	fmt.Fprintf(s.o.Out, "Talos Manager on a simulated Hetzner, %g times faster than life\n\n", s.o.Speed)
 	fmt.Fprintf(s.o.Out, "  web page  %s   (user admin, password %s)\n", s.url, s.password)
 	fmt.Fprintf(s.o.Out, "  files     %s\n\n", s.o.Dir)
