@@ -22,7 +22,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func TestOneCommandMakesAHealthyClusterAndItsFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	var out bytes.Buffer
-	err := Run(t.Context(), Options{Once: true, Dir: dir, Speed: 60, Listen: "127.0.0.1:0", Out: &out, Log: quiet})
+	err := Run(t.Context(), Options{Once: true, Dir: dir, Speed: 60 / slower, Listen: "127.0.0.1:0", Out: &out, Log: quiet})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -45,7 +45,7 @@ func TestOneCommandMakesAHealthyClusterAndItsFiles(t *testing.T) {
 
 func TestTheDemoSurvivesInjectedFaults(t *testing.T) {
 	var out bytes.Buffer
-	err := Run(t.Context(), Options{Once: true, Dir: filepath.Join(t.TempDir(), "demo"), Speed: 30, Faults: 7, Listen: "127.0.0.1:0", Out: &out, Log: quiet})
+	err := Run(t.Context(), Options{Once: true, Dir: filepath.Join(t.TempDir(), "demo"), Speed: 60 / slower, Faults: 7, Listen: "127.0.0.1:0", Out: &out, Log: quiet})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

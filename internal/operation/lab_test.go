@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/bootconfig"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/imagefactory"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/provider"
@@ -24,6 +27,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/reconcile"
 	"github.com/talos-manager/talos-manager/internal/simulator"
 	"github.com/talos-manager/talos-manager/internal/simulator/hetzner"
+	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/store"
 	"github.com/talos-manager/talos-manager/internal/store/storetest"
@@ -31,7 +35,7 @@ import (
 )
 
 // speed of the simulated world in these tests.
-const speed = 60
+const speed = 60 / slower
 
 const (
 	login    = "#ws+test"
@@ -49,20 +53,30 @@ type lab struct {
 	reconcile *reconcile.Reconciler
 	http      *http.Client
 	config    *httptest.Server
+	speed     float64
+	ahead     atomic.Int64    // of the time, for our program: nanoseconds
+	budget    provider.Budget // of all accounts; nil: each driver has one of its own
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	return newLabWith(t, speed, rescuehost.Options{})
+}
+
+// newLabWith has a world that runs so many times faster than ours, and special rescue systems.
+func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
+	t.Helper()
 	sim, err := simulator.New(simulator.Options{
-		World: world.Options{Speed: speed, Seed: 1},
-		Robot: hetzner.RobotOptions{Logins: []hetzner.Login{{User: login, Password: password}}},
-		Cloud: hetzner.CloudOptions{Projects: []hetzner.Project{{Token: token}}},
+		World:  world.Options{Speed: speed, Seed: 1},
+		Robot:  hetzner.RobotOptions{Logins: []hetzner.Login{{User: login, Password: password}}},
+		Cloud:  hetzner.CloudOptions{Projects: []hetzner.Project{{Token: token}}},
+		Rescue: rescue,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
-	l := &lab{sim: sim, store: storetest.SQLite(t).Open(t)}
+	l := &lab{sim: sim, store: storetest.SQLite(t).Open(t), speed: speed}
 	l.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: sim.Dial}}
 	t.Cleanup(l.http.CloseIdleConnections)
 	factory, err := imagefactory.New(sim.FactoryURL(), l.http)
@@ -70,7 +84,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	l.config = httptest.NewServer(&bootconfig.Handler{Store: l.store, Factory: factory, Log: log, Now: time.Now})
+	l.config = httptest.NewServer(&bootconfig.Handler{Store: l.store, Factory: factory, Log: log, Now: l.now})
 	t.Cleanup(l.config.Close)
 	l.manager = &manage.Manager{Store: l.store, Drivers: l, Factory: factory, Log: log, Now: time.Now}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -81,10 +95,13 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log})
+	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log, Now: l.now})
 	l.reconcile = &reconcile.Reconciler{Store: l.store, Drivers: l, Operations: l.ops, Log: log, Now: time.Now}
 	return l
 }
+
+// now is the time as our program sees it.
+func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
 
 // plainImages makes the operations write an image of the settings instead of the factory's.
 func (l *lab) plainImages(url string) {
@@ -106,10 +123,13 @@ func (l *lab) Driver(ctx context.Context, accountID string) (provider.Driver, er
 // New implements manage.Drivers.
 func (l *lab) New(a fleet.Account) (provider.Driver, error) {
 	if a.Provider == fleet.HetznerRobot {
-		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: l.sim.RobotURL(), HTTP: l.http, RetryEvery: time.Second / speed}), nil
+		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: l.sim.RobotURL(), HTTP: l.http, Budget: l.budget, Members: true, RetryEvery: l.pause()}), nil
 	}
-	return hcloud.New(hcloud.Options{Token: a.Token, BaseURL: l.sim.CloudURL(), HTTP: l.http, PollEvery: time.Second / speed}), nil
+	return hcloud.New(hcloud.Options{Token: a.Token, BaseURL: l.sim.CloudURL(), HTTP: l.http, Budget: l.budget, PollEvery: l.pause()}), nil
 }
+
+// pause is a second of the world.
+func (l *lab) pause() time.Duration { return time.Duration(float64(time.Second) / l.speed) }
 
 // engine runs the operations until the test ends.
 func (l *lab) engine(t *testing.T, o workflow.Options) *workflow.Engine {
@@ -140,7 +160,10 @@ func (l *lab) newEngine(o workflow.Options) (*workflow.Engine, error) {
 	return e, err
 }
 
-// fleet rents servers and makes a cluster of them: names that say control-plane become control planes.
+// secrets are made once for all clusters: looking for RSA primes takes a second.
+var secrets = sync.OnceValues(func() ([]byte, error) { return machineconfig.NewSecrets(machineconfig.NewestTalos(), time.Now()) })
+
+// cluster rents servers and makes a cluster of them: names that say control-plane become control planes.
 func (l *lab) cluster(t *testing.T, dedicated, cloud []string) fleet.Cluster {
 	t.Helper()
 	ctx := t.Context()
@@ -165,7 +188,11 @@ func (l *lab) cluster(t *testing.T, dedicated, cloud []string) fleet.Cluster {
 	if err := l.reconcile.SyncAll(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.manager.CreateCluster(ctx, "test", manage.NewCluster{Name: "prod", Endpoint: "https://" + endpoint + ":6443"})
+	bundle, err := secrets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.manager.CreateCluster(ctx, "test", manage.NewCluster{Name: "prod", Endpoint: "https://" + endpoint + ":6443", Secrets: bundle})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,11 +210,7 @@ func (l *lab) assign(t *testing.T, name string, c fleet.Cluster) {
 		t.Fatal(err)
 	}
 	if s.Provider == fleet.HetznerRobot {
-		for _, m := range l.sim.World.Machines() {
-			if m.Name == name {
-				change.InstallDisk = &m.Disks[0].WWN
-			}
-		}
+		change.InstallDisk = &l.machine(t, name).Disks[0].WWN
 	}
 	if _, err := l.manager.Assign(t.Context(), "test", name, change); err != nil {
 		t.Fatal(err)
