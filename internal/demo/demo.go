@@ -201,7 +201,11 @@ func raise(ctx context.Context, o Options) (*stage, error) {
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	var config net.ListenConfig
 	if addr != "" {
-		return config.Listen(ctx, "tcp", addr)
+		l, err := config.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return nil, fleet.Errorf(fleet.Invalid, "--listen: %w", err).WithHint("choose another address, or none: then a free port is taken")
+		}
+		return l, nil
 	}
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:8080")
 	if err != nil {
