@@ -48,6 +48,7 @@ func (cl *Cloud) on(handle func(*cloudCall, *virtual) answer) func(*cloudCall) a
 func (cl *Cloud) simple(command, phase string, took time.Duration, effect func(*virtual)) func(*cloudCall) answer {
 	return cl.on(func(c *cloudCall, v *virtual) answer {
 		v.phase = phase
+		v.orders.Add(1)
 		return created(cl.work(c, v, command, took, func() { effect(v) }, func() {}), nil)
 	})
 }
@@ -70,17 +71,17 @@ func (cl *Cloud) shutdown() func(*cloudCall) answer {
 	return cl.simple("shutdown_server", "", time.Second, press)
 }
 
-// reboot presses the button too, and switches on again once the system has gone.
+// reboot presses the button too, and switches on again once the system has gone, unless another order came meanwhile.
 func (cl *Cloud) reboot() func(*cloudCall) answer {
 	return cl.simple("reboot_server", "", time.Second, func(v *virtual) {
 		if !v.On() {
 			return
 		}
-		boots := v.Boots()
+		boots, order := v.Boots(), v.orders.Load()
 		press(v)
 		cl.world.Go(func(ctx context.Context) {
 			const patience, step = 5 * time.Minute, 200 * time.Millisecond
-			for waited := time.Duration(0); waited < patience && v.Boots() == boots; waited += step {
+			for waited := time.Duration(0); waited < patience && v.Boots() == boots && v.orders.Load() == order; waited += step {
 				if !v.On() {
 					v.PowerOn()
 					return

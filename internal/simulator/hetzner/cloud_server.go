@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
@@ -21,7 +22,8 @@ type virtual struct {
 	place    location
 	image    *image
 	iso      *iso
-	guarded  bool // against delete and rebuild
+	orders   atomic.Int64 // of its power, so far
+	guarded  bool         // against delete and rebuild
 	nets     []attachment
 	walls    []int64 // firewalls
 	group    int64   // placement group, 0 if none
