@@ -212,7 +212,7 @@ func TestADemoThatCannotSucceedSaysWhy(t *testing.T) {
 		code int
 		says string
 	}{
-		{"the time is too short", []string{"--once", "--within", "1s"}, 8, "not healthy after 1s: control-plane-1 stands at "},
+		{"the time is too short", []string{"--once", "--within", "3s"}, 8, "not healthy after 3s: "},
 		{"the folder is a file", []string{"--once", "--dir", filepath.Join(somebodys, "thesis.txt")}, 3, "--dir: "},
 		{"the folder cannot be made", []string{"--once", "--dir", "/proc/demo"}, 3, "--dir: "},
 		{"the folder may not be written to", []string{"--once", "--dir", readOnly(t)}, 3, "--dir: "},

@@ -42,6 +42,9 @@ func (s *stage) late() error {
 	if more := len(left) - 5; more > 0 {
 		left = append(left[:5], fmt.Sprintf("and %d more", more))
 	}
+	if len(left) == 0 {
+		left = []string{"no operation is under way"}
+	}
 	return fleet.Errorf(fleet.Unavailable, "the cluster is not healthy after %s: %s: %w", s.o.Within, strings.Join(left, ", "), context.DeadlineExceeded).
 		WithHint("give it more time with --within; %s tells what went on", filepath.Join(s.o.Dir, "manager.log"))
 }
