@@ -61,9 +61,15 @@ func (cl *Cloud) powerOff() func(*cloudCall) answer {
 	return cl.simple("stop_server", "", 2*time.Second, func(v *virtual) { v.PowerCut() })
 }
 
-// reset does nothing to a server that is off.
+// reset does nothing to a server that is off, but for the moment within a reboot in which it is.
 func (cl *Cloud) reset() func(*cloudCall) answer {
-	return cl.simple("reset_server", "", 2*time.Second, func(v *virtual) { v.Reset() })
+	return cl.simple("reset_server", "", 2*time.Second, func(v *virtual) {
+		if v.rebooting.Load() && !v.On() {
+			v.PowerOn()
+			return
+		}
+		v.Reset()
+	})
 }
 
 // shutdown succeeds when the button was pressed; the system may take its time, or ignore it.
@@ -78,8 +84,10 @@ func (cl *Cloud) reboot() func(*cloudCall) answer {
 			return
 		}
 		boots, order := v.Boots(), v.orders.Load()
+		v.rebooting.Store(true)
 		press(v)
 		cl.world.Go(func(ctx context.Context) {
+			defer v.rebooting.Store(false)
 			const patience, step = 5 * time.Minute, 200 * time.Millisecond
 			for waited := time.Duration(0); waited < patience && v.Boots() == boots && v.orders.Load() == order; waited += step {
 				if !v.On() {
