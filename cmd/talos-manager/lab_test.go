@@ -145,10 +145,7 @@ func (l *lab) written() {
 // etcd asks every control plane by itself who is a member, which differs after a second bootstrap.
 func (l *lab) etcd(ctx context.Context, c *client.Client) {
 	l.t.Helper()
-	var planes []*world.Machine
-	for _, m := range l.machines[:min(3, len(l.machines))] {
-		planes = append(planes, m)
-	}
+	planes := l.machines[:min(3, len(l.machines))]
 	var first []string
 	for _, m := range planes {
 		node := l.talos(ctx, c, m)
