@@ -256,19 +256,11 @@ func (o *Operations) callBootstrap(ctx context.Context, run *workflow.Run, clust
 
 // waitForPlane waits for a control plane that may never answer again, and says how to go on without it.
 func (o *Operations) waitForPlane(run *workflow.Run, err error, what string, s fleet.Server) error {
-	if fleet.KindOf(err) != fleet.Unavailable && !errors.Is(err, context.DeadlineExceeded) {
+	if fleet.KindOf(err) != fleet.Unavailable {
 		return err
 	}
 	return workflow.Wait(what, o.pace(bootstrapLook)).Within(o.pace(planeGiveUp)).
 		WithHint("%v. If %s is lost for good: talos-manager server assign %s --cluster '', then talos-manager operation retry %s", err, s.Name, s.Name, run.ID())
-}
-
-// waitFor turns an unreachable node into a wait.
-func (o *Operations) waitFor(err error, what string) error {
-	if fleet.KindOf(err) == fleet.Unavailable || errors.Is(err, context.DeadlineExceeded) {
-		return workflow.Wait(what, o.pace(bootstrapLook)).Within(o.pace(planeGiveUp)).WithHint("%v", err)
-	}
-	return err
 }
 
 // waitEtcd waits until the etcd of the chosen server is healthy.
@@ -282,20 +274,27 @@ func (o *Operations) waitEtcd(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	state, err := o.etcd(ctx, &cluster, s)
-	if err != nil {
-		return o.waitFor(err, "Talos on "+s.Name+" to answer")
+	what := fmt.Sprintf("etcd on %s to be healthy (it is %s)", s.Name, state.State)
+	switch {
+	case err != nil && fleet.KindOf(err) != fleet.Unavailable:
+		return err
+	case err != nil:
+		what = "Talos on " + s.Name + " to answer"
+	case state.State == "Running" && state.Healthy:
+		return nil
 	}
-	if state.State != "Running" || !state.Healthy {
-		return workflow.Wait(fmt.Sprintf("etcd on %s to be healthy (it is %s)", s.Name, state.State), o.pace(bootstrapLook)).Within(o.pace(planeGiveUp)).
-			WithHint("look at its log: talosctl -n %s logs etcd", s.Address())
-	}
-	return nil
+	return workflow.Wait(what, o.pace(bootstrapLook)).Within(o.pace(planeGiveUp)).
+		WithHint("look at its log: talosctl -n %s logs etcd. Then: talos-manager operation retry %s", s.Address(), run.ID())
 }
 
 func (o *Operations) waitAPI(ctx context.Context, run *workflow.Run) error {
-	clusterID, version := run.Operation().ClusterID, ""
-	err := talos.Look(ctx, func(ctx context.Context) error {
-		k, err := o.Kubernetes(ctx, clusterID)
+	cluster, err := o.Store.Cluster(ctx, run.Operation().ClusterID)
+	if err != nil {
+		return err
+	}
+	version := ""
+	err = talos.Look(ctx, func(ctx context.Context) error {
+		k, err := o.Kubernetes(ctx, cluster.ID)
 		if err != nil {
 			return err
 		}
@@ -303,11 +302,15 @@ func (o *Operations) waitAPI(ctx context.Context, run *workflow.Run) error {
 		version, err = k.Version(ctx)
 		return err
 	})
+	if fleet.KindOf(err) == fleet.Unavailable || errors.Is(err, context.DeadlineExceeded) {
+		return workflow.Wait("the Kubernetes API to answer at "+cluster.Endpoint, o.pace(bootstrapLook)).Within(o.pace(planeGiveUp)).
+			WithHint("%v. The endpoint must lead to port 6443 of a control plane that runs. Then: talos-manager operation retry %s", err, run.ID())
+	}
 	if err != nil {
-		return o.waitFor(err, "the Kubernetes API to answer")
+		return err
 	}
 	run.Log(ctx, "Kubernetes %s answers", version)
-	return o.RunsKubernetes(ctx, clusterID, version)
+	return o.RunsKubernetes(ctx, cluster.ID, version)
 }
 
 // RunsKubernetes notes which Kubernetes a cluster runs: nodes join it with that version, whatever was configured.

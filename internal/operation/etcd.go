@@ -73,7 +73,8 @@ func (o *Operations) controlPlanes(ctx context.Context, cluster fleet.Cluster, s
 var nodes = []fleet.State{fleet.Configured, fleet.Ready, fleet.Unhealthy}
 
 // noMember refuses to wipe a control plane that etcd of its running cluster counts as a member: etcd would wait for it
-// for ever, and lose its quorum the sooner.
+// for ever, and lose its quorum the sooner. It is asked before the machine is rebooted: two members without one of them
+// answer no more.
 func (o *Operations) noMember(ctx context.Context, s fleet.Server) error {
 	if s.Assignment.Role != fleet.ControlPlane {
 		return nil

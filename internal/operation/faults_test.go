@@ -9,6 +9,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/simulator/factory"
+	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
@@ -77,7 +78,7 @@ func TestAnInstallThatCannotSucceedSaysWhereWhyAndWhatNext(t *testing.T) {
 	} {
 		t.Run(tc.why, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
+			l := newLabWith(t, quick, rescuehost.Options{})
 			l.cluster(t, []string{"control-plane-1"}, nil)
 			m := l.machine(t, "control-plane-1")
 			if tc.set != nil {
@@ -123,7 +124,7 @@ func TestAnInstallSurvivesWhatHappensInLife(t *testing.T) {
 	} {
 		t.Run(tc.why, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t)
+			l := newLabWith(t, quick, rescuehost.Options{})
 			l.cluster(t, []string{"control-plane-1"}, nil)
 			l.machine(t, "control-plane-1").Fault(tc.fault)
 			l.engine(t, workflow.Options{Backoff: 50 * time.Millisecond})

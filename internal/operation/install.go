@@ -121,6 +121,9 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if err := o.installable(s); err != nil { // what was true when it was ordered may not be any more
 		return err
 	}
+	if err := o.noMember(ctx, s); err != nil {
+		return err
+	}
 	if err := o.ensureBootstrap(ctx, run.Operation().Actor, s); err != nil {
 		return err
 	}

@@ -28,9 +28,6 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	if err := o.noMember(ctx, s); err != nil {
-		return err
-	}
 	if err := mayOverwrite(run, s, p, disk); err != nil {
 		return err
 	}

@@ -34,8 +34,11 @@ func (o *Operations) waitControlPlane(ctx context.Context, run *workflow.Run) er
 		return err
 	}
 	what := "a control plane of " + cluster.Name + " to be installed: nobody has ordered its bootstrap"
-	if len(all) > 0 {
-		what = "the bootstrap of " + cluster.Name + ", operation " + all[0].ID + ", which is " + string(all[0].State)
+	switch {
+	case len(all) > 0 && all[0].State.Final():
+		what = "the bootstrap of " + cluster.Name + ", which has " + string(all[0].State) + ": talos-manager operation retry " + all[0].ID
+	case len(all) > 0:
+		what = "the bootstrap of " + cluster.Name + ", operation " + all[0].ID
 	}
 	return workflow.Wait(what, o.pace(kubeLook)).Within(clusterGiveUp).
 		WithHint("install a control plane: talos-manager server install NAME. Then: talos-manager operation retry %s", run.ID())

@@ -142,12 +142,12 @@ func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Ser
 }
 
 // Times of a rescue boot. 86 s are typical for a dedicated server, 5 min 30 s normal on some boards, 17 s and more
-// at the Cloud (measured by others: clients of the webservice and the Cluster API provider). One more reset after
-// 10 min, then report.
-const (
-	rescueSecond = 10 * time.Minute
-	rescueGiveUp = 20 * time.Minute
-)
+// at the Cloud, where a boot that was under way may use up what was armed (measured by others: clients of the
+// webservice and the Cluster API provider). One more reset, then report.
+const rescueGiveUp = 20 * time.Minute
+
+// secondBoot is when the first boot is given up.
+var secondBoot = map[fleet.Provider]time.Duration{fleet.HetznerRobot: 10 * time.Minute, fleet.HetznerCloud: 4 * time.Minute}
 
 // firstLook is when the first look at a rescue boot is worth it, and nextLook how long after one the next: sshd
 // penalises hammering.
@@ -241,14 +241,14 @@ func (o *Operations) pin(ctx context.Context, run *workflow.Run, s fleet.Server,
 // rescueNotYet waits, and orders one more restart when the first led nowhere.
 func (o *Operations) rescueNotYet(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot, what string) error {
 	within := o.pace(rescueGiveUp)
-	if b.Resets < 2 && o.Now().Sub(b.Ordered) > o.pace(rescueSecond) && o.Now().After(b.NotBefore) {
+	if b.Resets < 2 && o.Now().Sub(b.Ordered) > o.pace(secondBoot[s.Provider]) && o.Now().After(b.NotBefore) {
 		err := o.restart(ctx, run, s, driver, b)
 		if until := provider.ExhaustedUntil(err); !until.IsZero() { // it may come by itself meanwhile
 			return o.restartLater(ctx, run, until)
 		} else if err != nil {
 			return err
 		}
-		run.Warn(ctx, "the rescue system did not come within %s: it was armed again and the machine restarted once more", rescueSecond)
+		run.Warn(ctx, "the rescue system did not come within %s: it was armed again and the machine restarted once more", secondBoot[s.Provider])
 	}
 	if b.NotBefore.After(o.Now()) {
 		what += "; the machine can be restarted once more at " + b.NotBefore.Format("15:04:05")
@@ -321,8 +321,8 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 }
 
 // lateNames is how long disks have to say what they are: some show their WWN only a while after the boot (seen by the
-// Cluster API provider, which waits as long).
-const lateNames = 30 * time.Second
+// Cluster API provider, which waits for 30 s).
+const lateNames = time.Minute
 
 // knowDisks waits for a disk that has no name yet, or for the one that is to be installed on.
 func (o *Operations) knowDisks(run *workflow.Run, s fleet.Server, facts fleet.Facts) error {
