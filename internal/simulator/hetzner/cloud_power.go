@@ -48,8 +48,13 @@ func (cl *Cloud) on(handle func(*cloudCall, *virtual) answer) func(*cloudCall) a
 func (cl *Cloud) simple(command, phase string, took time.Duration, effect func(*virtual)) func(*cloudCall) answer {
 	return cl.on(func(c *cloudCall, v *virtual) answer {
 		v.phase = phase
-		v.orders.Add(1)
-		return created(cl.work(c, v, command, took, func() { effect(v) }, func() {}), nil)
+		return created(cl.work(c, v, command, took, func() {
+			v.switches.Lock()
+			defer v.switches.Unlock()
+			v.orders++
+			effect(v)
+			v.rebooting = v.rebooting && command == "reboot_server"
+		}, func() {}), nil)
 	})
 }
 
@@ -64,9 +69,8 @@ func (cl *Cloud) powerOff() func(*cloudCall) answer {
 // reset does nothing to a server that is off, but for the moment within a reboot in which it is.
 func (cl *Cloud) reset() func(*cloudCall) answer {
 	return cl.simple("reset_server", "", 2*time.Second, func(v *virtual) {
-		if v.rebooting.Load() && !v.On() {
+		if v.rebooting && !v.On() {
 			v.PowerOn()
-			return
 		}
 		v.Reset()
 	})
@@ -83,23 +87,33 @@ func (cl *Cloud) reboot() func(*cloudCall) answer {
 		if !v.On() {
 			return
 		}
-		boots, order := v.Boots(), v.orders.Load()
-		v.rebooting.Store(true)
+		boots, order := v.Boots(), v.orders
+		v.rebooting = true
 		press(v)
 		cl.world.Go(func(ctx context.Context) {
-			defer v.rebooting.Store(false)
 			const patience, step = 5 * time.Minute, 200 * time.Millisecond
-			for waited := time.Duration(0); waited < patience && v.Boots() == boots && v.orders.Load() == order; waited += step {
-				if !v.On() {
-					v.PowerOn()
-					return
-				}
+			for waited := time.Duration(0); waited < patience && !v.cameBack(order, boots); waited += step {
 				if !cl.world.Sleep(ctx, step) {
 					return
 				}
 			}
 		})
 	})
+}
+
+// cameBack switches a server on that went off to reboot; true once it boots, or once another order counts.
+func (v *virtual) cameBack(order, boots int) bool {
+	v.switches.Lock()
+	defer v.switches.Unlock()
+	if v.orders != order {
+		return true
+	}
+	if v.Boots() == boots && v.On() {
+		return false
+	}
+	v.rebooting = false
+	v.PowerOn()
+	return true
 }
 
 // press is the ACPI event; on a server that is off it would be the power switch.

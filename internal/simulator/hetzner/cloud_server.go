@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
@@ -15,25 +15,27 @@ import (
 // virtual is what the Cloud knows of a machine besides the machine.
 type virtual struct {
 	*world.Machine
-	name      string
-	labels    map[string]string
-	created   time.Time
-	kind      serverType
-	place     location
-	image     *image
-	iso       *iso
-	orders    atomic.Int64 // of its power, so far
-	rebooting atomic.Bool  // by an order that went before
-	guarded   bool         // against delete and rebuild
-	nets      []attachment
-	walls     []int64 // firewalls
-	group     int64   // placement group, 0 if none
-	v4, v6    int64   // ids of the primary IPs
-	userData  string
-	rescue    *world.Rescue // armed by enable_rescue
-	armed     time.Time     // when, by the clock of the API
-	phase     string        // instead of running or off
-	running   *action       // locks the server
+	name     string
+	labels   map[string]string
+	created  time.Time
+	kind     serverType
+	place    location
+	image    *image
+	iso      *iso
+	guarded  bool // against delete and rebuild
+	nets     []attachment
+	walls    []int64 // firewalls
+	group    int64   // placement group, 0 if none
+	v4, v6   int64   // ids of the primary IPs
+	userData string
+	rescue   *world.Rescue // armed by enable_rescue
+	armed    time.Time     // when, by the clock of the API
+	phase    string        // instead of running or off
+	running  *action       // locks the server
+
+	switches  sync.Mutex // guards what is below: orders to one power supply come one after the other
+	orders    int        // so far
+	rebooting bool       // it goes off, and is to be switched on again
 }
 
 // attachment of a server to a network. It does not tell the gateway.
