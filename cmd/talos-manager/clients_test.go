@@ -136,15 +136,15 @@ func (g *tour) ports(t *testing.T, rescue []string) {
 	if len(own) != 5 {
 		t.Errorf("%d addresses", len(own))
 	}
-	open := listening(t, g.cmd.Process.Pid)
-	for _, address := range g.addresses(t) {
+	for address := range own {
 		for _, port := range []string{"50000", "6443"} {
 			if port == "6443" && !slices.Contains(g.talos.Contexts[g.talos.Context].Endpoints, address) {
 				continue
 			}
-			if !slices.Contains(open, net.JoinHostPort(address, port)) {
-				t.Errorf("%s:%s is not open", address, port)
-			}
+			// The API server of a joining control plane comes up after its node is Ready.
+			eventually(t, 10*time.Second, address+" listens on "+port, func() bool {
+				return slices.Contains(listening(t, g.cmd.Process.Pid), net.JoinHostPort(address, port))
+			})
 		}
 		if !slices.Contains(rescue, net.JoinHostPort(address, "2222")) {
 			t.Errorf("SSH never listened on %s:2222", address)
