@@ -45,8 +45,10 @@ func (g *tour) rescueAndMaintenance(t *testing.T) {
 	key := g.rescue(t, name)
 	g.lookAround(t, address, key)
 	image := fmt.Sprintf("%s/image/%s/%s/hcloud-amd64.raw.xz", g.values["FACTORY_URL"], vanilla, version.Messages[0].Version.Tag)
-	// The last command takes the connection away.
-	g.ssh(t, address, key, "set -o pipefail; wget -q -O - '"+image+"' | xz -d | dd of=/dev/sda bs=4M && sync && { nohup reboot >/dev/null 2>&1 & }")
+	g.ssh(t, address, key, "set -o pipefail; wget -q -O - '"+image+"' | xz -d | dd of=/dev/sda bs=4M && sync")
+	if out, err := g.client(address, key, "reboot").CombinedOutput(); err != nil { // it takes its connection away
+		t.Logf("reboot: %v %s", err, out)
+	}
 	m := insecure(g.ctx, t, address)
 	eventually(t, 15*time.Second, "maintenance mode", func() bool {
 		s, err := safe.StateGetByID[*runtime.MachineStatus](g.ctx, m.COSI, runtime.MachineStatusID)
@@ -90,13 +92,16 @@ func (g *tour) wipe(t *testing.T, c *talos.Client) {
 // ssh runs a command with the system's own client.
 func (g *tour) ssh(t *testing.T, address, key, command string) string {
 	t.Helper()
-	cmd := exec.CommandContext(g.ctx, "ssh", "-F", "none", "-i", key, "-p", "2222", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
-		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(filepath.Dir(key), "known_hosts"), "root@"+address, command)
-	out, err := cmd.CombinedOutput()
+	out, err := g.client(address, key, command).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ssh: %v\n%s", err, out)
 	}
 	return string(out)
+}
+
+func (g *tour) client(address, key, command string) *exec.Cmd {
+	return exec.CommandContext(g.ctx, "ssh", "-F", "none", "-i", key, "-p", "2222", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR",
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(filepath.Dir(key), "known_hosts"), "root@"+address, command)
 }
 
 // lookAround waits for SSH of the rescue system and runs what one runs there first.
