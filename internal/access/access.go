@@ -5,17 +5,18 @@ package access
 
 import (
 	"context"
+	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/store"
@@ -27,14 +28,21 @@ type Access struct {
 	password [32]byte // SHA-256; the password is long and random, or the operator's own choice
 	// PasswordFile is where a generated password was written, "" if it was set.
 	PasswordFile string
-	secret       []byte // signs sessions; derived from the password, so that a new password ends them all
-	guesses      *guesses
+	// Source tells where a request comes from, behind proxies too; nil: from its peer.
+	Source func(*http.Request) string
+
+	secret  []byte // signs sessions; derived from the password, so that a new password ends them all
+	guesses guesses
+	now     func() time.Time
 }
+
+// work is how much a guess of the password costs whoever got hold of a session's signature.
+const work = 20_000
 
 // New makes the access control. Without a password one is generated at the first start and kept in file, which
 // only its owner can read.
 func New(ctx context.Context, s *store.Store, password, file string) (*Access, error) {
-	a := &Access{store: s, guesses: &guesses{by: map[string]*rate.Limiter{}}}
+	a := &Access{store: s, now: time.Now}
 	if password == "" {
 		var err error
 		if password, err = keptPassword(file); err != nil {
@@ -43,9 +51,9 @@ func New(ctx context.Context, s *store.Store, password, file string) (*Access, e
 		a.PasswordFile = file
 	}
 	a.password = sha256.Sum256([]byte(password))
-	secret := sha256.Sum256([]byte("session:" + password))
-	a.secret = secret[:]
-	return a, nil
+	var err error
+	a.secret, err = pbkdf2.Key(sha256.New, password, []byte("talos-manager session"), work, sha256.Size)
+	return a, err
 }
 
 func keptPassword(file string) (string, error) {
@@ -80,20 +88,45 @@ func (a *Access) Identify(r *http.Request) (string, error) {
 		return actor, nil
 	}
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		actor, err := a.token(r.Context(), strings.TrimSpace(token))
-		if fleet.KindOf(err) != fleet.NotFound {
-			return actor, err
-		}
-		return "", a.wrong(r, "the API token is not known, or was revoked")
+		return a.token(r.Context(), strings.TrimSpace(token))
 	}
 	if _, password, ok := r.BasicAuth(); ok {
-		if a.IsPassword(password) {
-			return "admin", nil
-		}
-		return "", a.wrong(r, "the password is wrong")
+		return a.admin(r, password)
 	}
 	return "", fleet.Errorf(fleet.Unauthorized, "log in first").
 		WithHint("send an API token as `Authorization: Bearer …`, or the password by Basic authentication")
+}
+
+// admin lets somebody in by the password. Whoever guessed wrong too often is not even compared: a right guess must not
+// show itself by its answer.
+func (a *Access) admin(r *http.Request, password string) (string, error) {
+	switch a.guesses.try(a.from(r), a.now(), func() bool { return a.IsPassword(password) }) {
+	case right:
+		return "admin", nil
+	case wrong:
+		return "", fleet.Errorf(fleet.Unauthorized, "the password is wrong").
+			WithHint("it is BASIC_AUTH_PASSWORD, or what the first start wrote into the file password of DATA_DIR")
+	}
+	return "", fleet.Errorf(fleet.Exhausted, "too many wrong guesses from this address").WithHint("wait a minute")
+}
+
+// from is whom guesses are counted against: an IPv4 address, or the /64 that somebody with IPv6 has for himself.
+func (a *Access) from(r *http.Request) string {
+	host := r.RemoteAddr
+	if a.Source != nil {
+		host = a.Source(r)
+	} else if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil || addr.Unmap().Is4() {
+		return host
+	}
+	network, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return host
+	}
+	return network.String()
 }
 
 // IsPassword compares in constant time.
@@ -117,60 +150,35 @@ func (a *Access) Require(next http.Handler, refuse func(http.ResponseWriter, *ht
 // tokenPrefix makes tokens recognisable to people and to secret scanners.
 const tokenPrefix = "tm_"
 
+// taken are actors that are no tokens: no token may pass for one of them in the audit log.
+var taken = []string{"admin", "machine", "talos-manager"}
+
 // NewToken makes an API token; its text is shown once and kept only as a hash.
 func (a *Access) NewToken(ctx context.Context, actor, name string) (store.Token, string, error) {
 	if err := fleet.CheckName("token", name); err != nil {
 		return store.Token{}, "", err
 	}
+	if slices.Contains(taken, name) {
+		return store.Token{}, "", fleet.Errorf(fleet.Invalid, "token %s would pass for somebody else in the audit log", name).WithHint("choose another name")
+	}
 	text := tokenPrefix + rand.Text()
-	t, err := a.store.CreateToken(ctx, store.Token{ID: fleet.NewID(), Name: name, Hash: hash(text), Actor: actor, CreatedAt: time.Now()})
+	t, err := a.store.CreateToken(ctx, store.Token{ID: fleet.NewID(), Name: name, Hash: hash(text), Actor: actor, CreatedAt: a.now()})
 	return t, text, err
 }
 
+// token finds out whose token it is. Nothing is counted: a token has 128 bits of chance.
 func (a *Access) token(ctx context.Context, text string) (string, error) {
 	if !strings.HasPrefix(text, tokenPrefix) {
-		return "", fleet.Errorf(fleet.NotFound, "no such token")
+		return "", fleet.Errorf(fleet.Unauthorized, "that is no API token: they begin with %s", tokenPrefix)
 	}
-	t, err := a.store.UseToken(ctx, hash(text), time.Now())
-	if err != nil {
-		return "", err
+	t, err := a.store.UseToken(ctx, hash(text), a.now())
+	if fleet.KindOf(err) == fleet.Unauthorized {
+		return "", fleet.Errorf(fleet.Unauthorized, "the API token is not taken: %w; it may have been revoked", err)
 	}
-	return t.Name, nil
+	return t.Name, err
 }
 
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
-}
-
-// wrong counts a wrong guess against its address.
-func (a *Access) wrong(r *http.Request, why string) error {
-	if !a.guesses.allow(r.RemoteAddr) {
-		return fleet.Errorf(fleet.Exhausted, "too many wrong guesses from this address").WithHint("wait a minute")
-	}
-	return fleet.Errorf(fleet.Unauthorized, "%s", why)
-}
-
-// guesses limits wrong guesses by address: ten at once, then one every six seconds.
-type guesses struct {
-	mu sync.Mutex
-	by map[string]*rate.Limiter
-}
-
-func (g *guesses) allow(address string) bool {
-	host := address
-	if i := strings.LastIndex(address, ":"); i > 0 {
-		host = address[:i]
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.by) > 10000 {
-		clear(g.by) // a flood from everywhere: forget rather than grow
-	}
-	l := g.by[host]
-	if l == nil {
-		l = rate.NewLimiter(rate.Every(6*time.Second), 10)
-		g.by[host] = l
-	}
-	return l.Allow()
 }

@@ -17,12 +17,13 @@ const (
 
 // Login starts a session for whoever knows the password.
 func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) error {
-	if !a.IsPassword(password) {
-		return a.wrong(r, "the password is wrong")
+	actor, err := a.admin(r, password)
+	if err != nil {
+		return err
 	}
-	until := strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10)
+	text := actor + "." + strconv.FormatInt(a.now().Add(sessionLife).Unix(), 10)
 	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: "admin." + until + "." + a.sign("admin."+until), Path: "/",
+		Name: cookie, Value: text + "." + a.sign(text), Path: "/",
 		MaxAge: int(sessionLife.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
 	})
 	return nil
@@ -48,7 +49,7 @@ func (a *Access) session(r *http.Request) string {
 		return ""
 	}
 	until, err := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil || time.Now().Unix() > until {
+	if err != nil || a.now().Unix() >= until {
 		return ""
 	}
 	return parts[0]

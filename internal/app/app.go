@@ -127,6 +127,7 @@ func (a *App) build(ctx context.Context, o Options) (err error) {
 	if a.Access, err = access.New(ctx, a.Store, a.Settings.Password, filepath.Join(a.Settings.DataDir, "password")); err != nil {
 		return err
 	}
+	a.Access.Source = func(r *http.Request) string { return httpd.Source(r, a.Settings.Proxies) }
 	a.Handler = a.routes(o, factory)
 	return a.accountsOfSettings(ctx)
 }

@@ -225,7 +225,9 @@ func TestQuestionsAreAnsweredAndOperationsStopped(t *testing.T) {
 	}
 	p = l.get(t, "/operations/"+failed.ID, http.StatusOK)
 	p.has(t, "It stopped at “write the image”", "Write the image: the disk is gone", "look at the server's disks")
-	l.submit(t, p, "/operations/"+failed.ID+"/retry", nil, http.StatusOK).has(t, "It goes on where it stopped")
+	l.submit(t, p, "/operations/"+failed.ID+"/retry", nil, http.StatusPreconditionFailed).has(t, "is a node of its cluster already")
+	must(t, l.store.SetState(t.Context(), failed.ServerID, fleet.Ready, fleet.Broken))
+	l.submit(t, p, "/operations/"+failed.ID+"/retry", nil, http.StatusOK).has(t, "It is tried again")
 
 	r, err := l.browser.Get(l.server.URL + "/operations/" + failed.ID + "/log.txt")
 	must(t, err)

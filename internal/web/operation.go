@@ -92,7 +92,7 @@ func (s *site) retryOperation(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Operations.Retry(r.Context(), access.Actor(r.Context()), id); err != nil {
 		return s.again(w, r, s.operation, err)
 	}
-	return s.done(w, r, "/operations/"+id, "It goes on where it stopped")
+	return s.done(w, r, "/operations/"+id, "It is tried again")
 }
 
 // answerOperation answers the question an operation asks.

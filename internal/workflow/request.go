@@ -142,8 +142,11 @@ func (e *Engine) RetryFrom(ctx context.Context, id, actor, step string, forget .
 				c.Steps = append(c.Steps, fleet.OperationStep{Name: st.Name, State: fleet.Pending, Attempts: st.Attempts})
 			}
 		}
-		if !reached && from != "" {
-			return Change{}, fleet.Errorf(fleet.Internal, "operation %s has no step %q to be tried from", id, from)
+		if reached {
+			return c, nil
+		}
+		for _, st := range op.Steps { // it never came to that step, in an older version perhaps
+			c.Steps = append(c.Steps, fleet.OperationStep{Name: st.Name, State: fleet.Pending, Attempts: st.Attempts})
 		}
 		return c, nil
 	})
