@@ -42,7 +42,9 @@ func TestAReplicaFinishesWhatAKilledOneWasDoing(t *testing.T) {
 
 	w := watch(ctx, t, database)
 	// Both replicas are inside steps: whichever dies, it dies in the middle of one.
-	eventually(t, 10*time.Second, "both replicas are inside steps", func() bool { return len(w.look(ctx).holders()) == 2 })
+	eventually(t, 20*time.Second, "both replicas are inside steps", func() bool {
+		return w.finishedSteps(ctx) >= 3*len(ops) && len(w.look(ctx).holders()) == 2
+	})
 	a.kill()
 	killed := time.Now()
 	held := w.look(ctx)
