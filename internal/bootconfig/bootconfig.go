@@ -12,13 +12,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/httpd"
 	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
@@ -32,6 +33,8 @@ type Handler struct {
 	Now     func() time.Time
 	// Proxies are the addresses whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
+
+	strangers strangers
 }
 
 // request is what a machine says of itself.
@@ -42,8 +45,13 @@ type request struct {
 // ServeHTTP answers a machine: 200 with the config, 403 when it is refused, 425 while it is not its time yet, 503
 // when the database does not answer. Never 204, never an empty 200.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet { // a HEAD would use up the code and deliver nothing
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "GET only", http.StatusMethodNotAllowed)
+		return
+	}
 	q := r.URL.Query()
-	req := request{uuid: strings.ToLower(strings.TrimSpace(q.Get("uuid"))), code: q.Get("code"), source: h.source(r)}
+	req := request{uuid: strings.ToLower(strings.TrimSpace(q.Get("uuid"))), code: q.Get("code"), source: httpd.Source(r, h.Proxies)}
 	config, arm, err := h.config(r.Context(), req)
 	w.Header().Set("Cache-Control", "no-store")
 	if err != nil {
@@ -88,7 +96,11 @@ func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, e
 		}
 		return nil, arm, err
 	}
-	return made.YAML, arm, manage.Audit(ctx, h.Store, "machine", "config.served", "server", s.ID, "config handed over to UUID "+req.uuid+" at "+req.source)
+	// The code is used up: what fails from here on must not keep the config from its machine.
+	if err := manage.Audit(ctx, h.Store, "machine", "config.served", "server", s.ID, "config handed over to UUID "+req.uuid+" at "+req.source); err != nil {
+		h.Log.Error("handing over not recorded", "server", s.ID, "error", err)
+	}
+	return made.YAML, arm, nil
 }
 
 // find looks up the window by the code, or by the UUID when a machine brings no code.
@@ -104,10 +116,13 @@ func (h *Handler) find(ctx context.Context, req request) (store.Arm, error) {
 	} else {
 		arm, err = h.armOf(ctx, req.uuid)
 	}
-	if fleet.KindOf(err) == fleet.NotFound {
-		return arm, unknown(req)
+	if fleet.KindOf(err) != fleet.NotFound {
+		return arm, err
 	}
-	return arm, err
+	if open, err := h.armOf(ctx, req.uuid); err == nil { // to tell the install that waits for this machine
+		return open, unknown(req)
+	}
+	return arm, unknown(req)
 }
 
 // armOf finds the open window of a machine that brings no code. Two machines with one UUID get nothing.
@@ -173,41 +188,43 @@ func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, req request
 		h.Log.Error("config not made", "server", arm.ServerID, "uuid", req.uuid, "error", err)
 		no = &refusal{http.StatusServiceUnavailable, "the config cannot be made: " + err.Error()}
 	}
-	if arm.ServerID != "" || req.code != "" {
-		h.note(ctx, req, arm, no.why)
+	h.Log.Warn("config refused", "server", arm.ServerID, "uuid", req.uuid, "source", req.source, "why", no.why)
+	if err := h.note(ctx, req, arm, no.why); err != nil {
+		h.Log.Error("refusal not recorded", "error", err)
 	}
 	http.Error(w, "not now", no.status)
 }
 
-// note makes the refusal an event, and tells the install that waits.
-func (h *Handler) note(ctx context.Context, req request, arm store.Arm, why string) {
-	h.Log.Warn("config refused", "server", arm.ServerID, "uuid", req.uuid, "source", req.source, "why", why)
-	err := manage.Audit(ctx, h.Store, "machine", "config.refused", "server", arm.ServerID, "a request from "+req.source+" was refused: "+why)
-	if err == nil && arm.ID != "" {
-		err = h.Store.NoteRefusal(ctx, arm.ID, why)
+// note makes the refusal an event, and tells the install that waits. A machine that asks twice a second for hours is
+// one event as long as the reason stays the same; strangers, who can send what they like, are some a minute.
+func (h *Handler) note(ctx context.Context, req request, arm store.Arm, why string) error {
+	switch {
+	case arm.ID != "":
+		if err := h.Store.NoteRefusal(ctx, arm.ID, why); err != nil || arm.Refusal == why {
+			return err
+		}
+	case req.code == "" || !h.strangers.count(h.Now()):
+		return nil
 	}
-	if err != nil {
-		h.Log.Error("refusal not recorded", "error", err)
-	}
+	return manage.Audit(ctx, h.Store, "machine", "config.refused", "server", arm.ServerID, "a request from "+req.source+" was refused: "+why)
 }
 
-// source is the address a request comes from: behind a proxy of ours, what it says.
-func (h *Handler) source(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+// strangers counts requests with codes that nobody knows.
+type strangers struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+// perMinute is how many strangers become events; the log has all.
+const perMinute = 10
+
+func (s *strangers) count(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.since) >= time.Minute {
+		s.since, s.n = now, 0
 	}
-	peer, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	for _, p := range h.Proxies {
-		if p.Contains(peer.Unmap()) {
-			hops := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
-			if last := strings.TrimSpace(hops[len(hops)-1]); last != "" {
-				return last
-			}
-		}
-	}
-	return peer.Unmap().String()
+	s.n++
+	return s.n <= perMinute
 }

@@ -178,3 +178,55 @@ func TestOfTwoRequestsAtOnceOneWins(t *testing.T) {
 		t.Errorf("%d requests got the config", served)
 	}
 }
+
+func TestOnlyAGetUsesUpTheCode(t *testing.T) {
+	h, arm := window(t, false)
+	for _, method := range []string{http.MethodHead, http.MethodPost} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, "/config?uuid="+uuid+"&code="+code, nil))
+		if w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d", method, w.Code)
+		}
+	}
+	if after, err := h.Store.ArmOf(t.Context(), arm.ServerID); err != nil || !after.ServedAt.IsZero() {
+		t.Errorf("the code is used up: %+v, %v", after, err)
+	}
+}
+
+// Whoever can reach /config can ask as often as he likes: that must not fill the database.
+func TestAFloodOfRequestsIsAFewEvents(t *testing.T) {
+	h, arm := window(t, false)
+	refused := func() int {
+		t.Helper()
+		events, err := h.Store.Events(t.Context(), store.EventFilter{Verb: "config.refused"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(events)
+	}
+	for range 50 {
+		get(h, "/config?uuid="+other+"&code=WRONG", "198.51.100.1", "")
+	}
+	if n := refused(); n != perMinute {
+		t.Errorf("50 wrong codes are %d events", n)
+	}
+	for range 20 {
+		get(h, "/config?uuid="+other+"&code="+code, "198.51.100.1", "")
+	}
+	if n := refused(); n != perMinute+1 {
+		t.Errorf("a machine that asks again and again makes %d events", n-perMinute)
+	}
+	if after, err := h.Store.ArmOf(t.Context(), arm.ServerID); err != nil || after.Attempts != 20 {
+		t.Errorf("its requests are counted: %d, %v", after.Attempts, err)
+	}
+	now := time.Now().Add(time.Minute)
+	h.Now = func() time.Time { return now }
+	get(h, "/config?uuid="+other+"&code=WRONG", "198.51.100.1", "")
+	if n := refused(); n != perMinute+2 {
+		t.Errorf("a minute later there are %d", n)
+	}
+	get(h, "/config?uuid="+uuid+"&code=WRONG", "198.51.100.1", "")
+	if after, err := h.Store.ArmOf(t.Context(), arm.ServerID); err != nil || !strings.Contains(after.Refusal, "unknown or no longer valid") {
+		t.Errorf("the install does not hear of its machine's old code: %q, %v", after.Refusal, err)
+	}
+}
