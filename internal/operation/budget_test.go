@@ -2,6 +2,7 @@ package operation_test
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -11,10 +12,9 @@ import (
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
-// counted is a budget that counts calls by group, and has smaller limits than the providers'.
+// counted is a budget that counts calls by group.
 type counted struct {
 	provider.MemoryBudget
-	limits map[string]provider.Limit
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -22,9 +22,6 @@ type counted struct {
 
 // Take implements provider.Budget.
 func (b *counted) Take(ctx context.Context, group string, limit provider.Limit) (time.Time, error) {
-	if small, ok := b.limits[group]; ok {
-		limit = small
-	}
 	next, err := b.MemoryBudget.Take(ctx, group, limit)
 	if err == nil && next.IsZero() {
 		b.mu.Lock()
@@ -63,36 +60,77 @@ func TestAnInstallIsSparingWithRobotsBudgets(t *testing.T) {
 	}
 }
 
+// refusing is a budget that is used up once for every step that asks: for its first call.
+type refusing struct {
+	provider.MemoryBudget
+	step func(id string) string // at which an operation stands
+
+	mu      sync.Mutex
+	id      string // of the operation, once there is one
+	refused map[string]bool
+}
+
+// Take implements provider.Budget.
+func (b *refusing) Take(ctx context.Context, group string, limit provider.Limit) (time.Time, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.id != "" {
+		if step := b.step(b.id); !b.refused[step] {
+			b.refused[step] = true
+			return time.Now().Add(50 * time.Millisecond), nil
+		}
+	}
+	return b.MemoryBudget.Take(ctx, group, limit)
+}
+
 // Every step that calls a provider waits when the budget is used up, and says until when; none fails.
 func TestAnInstallWaitsForBudgets(t *testing.T) {
-	l := newLab(t)
-	b := &counted{limits: map[string]provider.Limit{}}
-	l.budget = b
-	servers := []string{"control-plane-1", "worker-1", "worker-2"}
-	l.cluster(t, servers[:2], servers[2:])
-	b.limits["robot /boot"] = provider.Limit{Calls: 2, Window: 700 * time.Millisecond} // arming takes two calls
-	b.limits["robot POST /reset"] = provider.Limit{Calls: 1, Window: 700 * time.Millisecond}
-	l.engine(t, workflow.Options{MaxAttempts: 2})
-	var ids []string
-	for _, name := range servers {
-		ids = append(ids, l.install(t, name).ID)
-	}
-	waited := map[string]bool{}
-	for _, id := range ids {
-		l.succeeds(t, id)
-		lines, err := l.store.OperationLog(t.Context(), id, 0, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range lines {
-			if strings.Contains(line.Text, "is used up until ") && strings.Contains(line.Text, "the rate budget to come back") {
-				waited[line.Step] = true
+	for _, c := range []struct {
+		name  string
+		cloud bool
+	}{{"control-plane-1", false}, {"control-plane-2", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			b := &refusing{refused: map[string]bool{}, step: func(id string) string {
+				op, err := l.store.Operation(t.Context(), id)
+				if err != nil {
+					t.Error(err)
+				}
+				return op.Step
+			}}
+			l.budget = b
+			if c.cloud {
+				l.cluster(t, nil, []string{c.name})
+			} else {
+				l.cluster(t, []string{c.name}, nil)
 			}
-		}
-	}
-	for _, step := range []string{"ask for the rescue system", "boot the rescue system", "reach the rescue system"} {
-		if !waited[step] {
-			t.Errorf("%q did not wait for a budget", step)
-		}
+			l.engine(t, workflow.Options{MaxAttempts: 2})
+			b.mu.Lock() // no step asks before its operation is known
+			op := l.install(t, c.name)
+			b.id = op.ID
+			b.mu.Unlock()
+			l.succeeds(t, op.ID)
+			lines, err := l.store.OperationLog(t.Context(), op.ID, 0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waited := map[string]bool{}
+			for _, line := range lines {
+				if strings.Contains(line.Text, "is used up until ") && strings.Contains(line.Text, "the rate budget to come back") {
+					waited[line.Step] = true
+				}
+			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if !maps.Equal(waited, b.refused) {
+				t.Errorf("steps that were refused a call: %v; steps that waited: %v", b.refused, waited)
+			}
+			for _, step := range []string{"ask for the rescue system", "boot the rescue system"} {
+				if !waited[step] {
+					t.Errorf("%q made no call", step)
+				}
+			}
+		})
 	}
 }

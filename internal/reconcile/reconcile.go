@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/manage"
@@ -21,14 +22,17 @@ type Reconciler struct {
 	Now        func() time.Time
 	SyncEvery  time.Duration // how often each account is listed; Robot allows 200 listings an hour
 	LookEvery  time.Duration // how often nodes are looked at
+
+	mu     sync.Mutex
+	silent map[string]int // rounds in a row in which a cluster's API did not answer
 }
 
-// Run runs until ctx ends.
+// Run runs until ctx ends. The first rounds come at once.
 func (r *Reconciler) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.every(ctx, r.SyncEvery, "sync", r.SyncAll)
+		r.every(ctx, r.SyncEvery, "sync", r.SyncDue)
 	}()
 	r.every(ctx, r.LookEvery, "look at nodes", r.LookAtNodes)
 	<-done
@@ -38,14 +42,13 @@ func (r *Reconciler) Run(ctx context.Context) {
 func (r *Reconciler) every(ctx context.Context, interval time.Duration, what string, f func(context.Context) error) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for ctx.Err() == nil {
 		if err := f(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Warn("reconcile", "loop", what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
 		}
 	}
 }

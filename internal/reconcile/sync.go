@@ -25,6 +25,29 @@ func (r *Reconciler) SyncAll(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
+// SyncDue lists the accounts that nobody listed for an interval: a program that starts again, or beside another
+// replica, does not spend the budget of listings.
+func (r *Reconciler) SyncDue(ctx context.Context) error {
+	accounts, err := r.Store.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, a := range accounts {
+		last := a.SyncedAt
+		if a.Problem != "" {
+			last = a.CheckedAt
+		}
+		if r.Now().Sub(last) < r.SyncEvery*9/10 {
+			continue
+		}
+		if _, err := r.Sync(ctx, a.ID); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // Sync lists one account and brings our records up to what it says. Servers it does not list any more are marked as
 // missing, never removed; an account that suddenly lists nothing changes nothing.
 func (r *Reconciler) Sync(ctx context.Context, accountRef string) (store.Sync, error) {
@@ -49,6 +72,9 @@ func (r *Reconciler) sync(ctx context.Context, a fleet.Account) (store.Sync, err
 	if err != nil {
 		return store.Sync{}, fleet.Errorf(fleet.KindOf(err), "list account %s: %w", a.Name, err).WithHint("%s", fleet.HintOf(err))
 	}
+	if err := r.notAnothers(ctx, a, listing); err != nil {
+		return store.Sync{}, err
+	}
 	if listing.NoVSwitches { // the login may not see them: what is known stays
 		if listing.VSwitches, err = r.Store.VSwitches(ctx, a.ID); err != nil {
 			return store.Sync{}, err
@@ -60,6 +86,32 @@ func (r *Reconciler) sync(ctx context.Context, a fleet.Account) (store.Sync, err
 			WithHint("if they were really all given back, remove them one by one; else look at the account's rights, and sync again")
 	}
 	return done, err
+}
+
+// notAnothers refuses a listing with servers of another account, two tokens of one project for instance: each machine
+// would be there twice, and two operations could work on it.
+func (r *Reconciler) notAnothers(ctx context.Context, a fleet.Account, l provider.Listing) error {
+	known, err := r.Store.Servers(ctx, store.ServerFilter{WithoutFacts: true})
+	if err != nil {
+		return err
+	}
+	others := map[string]fleet.Server{}
+	for _, s := range known {
+		if s.AccountID != a.ID && s.Provider == a.Provider {
+			others[s.ProviderID] = s
+		}
+	}
+	for _, s := range l.Servers {
+		if other, ok := others[s.ProviderID]; ok {
+			owner, err := r.Store.Account(ctx, other.AccountID)
+			if err != nil {
+				return err
+			}
+			return fleet.Errorf(fleet.Conflict, "account %s lists server %s, which is account %s's: nothing was changed", a.Name, other.Name, owner.Name).
+				WithHint("if both are the same login or project, remove one: talos-manager account remove %s; if the server was moved, sync %s first", a.Name, owner.Name)
+		}
+	}
+	return nil
 }
 
 func servers(a fleet.Account, l provider.Listing) []fleet.Server {
