@@ -18,7 +18,12 @@ var allowed = map[string][]string{
 	"internal/fleet":         {},
 	"internal/wait":          {},
 	"internal/seal":          {"fleet"},
-	"internal/machineconfig": {"fleet"},
+	"internal/machineconfig": {"fleet", "machineconfig/schema"},
+	// beside the engine: each knows one thing about machine configs
+	"internal/machineconfig/schema":    {"fleet"},
+	"internal/machineconfig/diff":      {"fleet", "machineconfig/schema"},
+	"internal/machineconfig/modernise": {"fleet", "machineconfig", "machineconfig/diff", "machineconfig/schema"},
+	"internal/machineconfig/recipe":    {"fleet", "machineconfig", "machineconfig/modernise", "machineconfig/schema"},
 	// engine
 	"internal/workflow":              {"fleet", "wait"},
 	"internal/workflow/workflowtest": {"fleet", "wait", "workflow"},
@@ -31,20 +36,22 @@ var allowed = map[string][]string{
 	"internal/talos":                 {"fleet", "wait"},
 	"internal/kube":                  {"fleet", "wait"},
 	"internal/imagefactory":          {"fleet"},
+	"internal/extension":             {"fleet"},
 	"internal/store":                 {"fleet", "seal", "wait", "workflow"},
 	"internal/store/storetest":       {"fleet", "seal", "store", "wait"},
 	// use cases
 	"internal/access":    {"fleet", "store"},
-	"internal/manage":    {"fleet", "imagefactory", "machineconfig", "provider", "store"},
-	"internal/operation": {"fleet", "imagefactory", "kube", "machineconfig", "manage", "provider", "rescue", "store", "talos", "wait", "workflow"},
+	"internal/manage":    {"fleet", "imagefactory", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema", "provider", "store"},
+	"internal/operation": {"fleet", "imagefactory", "kube", "machineconfig", "machineconfig/diff", "manage", "provider", "rescue", "store", "talos", "wait", "workflow"},
 	"internal/reconcile": {"fleet", "kube", "manage", "operation", "provider", "store", "talos", "wait"},
 	// surfaces
 	"internal/httpd":      {"fleet"},
-	"internal/api":        {"/client", "access", "fleet", "httpd", "machineconfig", "manage", "operation", "reconcile", "store"},
-	"internal/web":        {"access", "fleet", "httpd", "machineconfig", "manage", "operation", "reconcile", "store"},
-	"internal/bootconfig": {"fleet", "httpd", "imagefactory", "manage", "store"},
+	"internal/api":        {"/client", "access", "fleet", "httpd", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema", "manage", "operation", "reconcile", "store"},
+	"internal/web":        {"access", "fleet", "httpd", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema", "manage", "operation", "reconcile", "store"},
+	"internal/bootconfig": {"fleet", "httpd", "imagefactory", "machineconfig", "manage", "store"},
 	"client":              {},
-	"internal/cli":        {"/client", "app", "demo", "fleet"},
+	// the commands on plain files need no manager, so they use the engine itself
+	"internal/cli": {"/client", "app", "demo", "extension", "fleet", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema"},
 	// wiring
 	"internal/app": {
 		"access", "api", "bootconfig", "fleet", "httpd", "imagefactory", "manage", "operation", "provider", "provider/hcloud",
