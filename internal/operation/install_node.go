@@ -3,6 +3,9 @@ package operation
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -124,12 +127,13 @@ func (o *Operations) waitKubernetes(ctx context.Context, run *workflow.Run) erro
 	if err != nil && fleet.KindOf(err) != fleet.Unavailable {
 		return err
 	}
+	hint := ""
 	if err != nil {
-		why = err.Error()
+		why, hint = "the Kubernetes API does not answer", err.Error()+". "
 	}
 	if why != "" {
 		return workflow.Wait("node "+s.Hostname()+" to be Ready: "+why, o.pace(kubeLook)).Within(o.pace(kubeGiveUp)).
-			WithHint("ask the node: talosctl -n %s health. When it is mended: talos-manager operation retry %s", s.Address(), run.ID())
+			WithHint("%sAsk the node: talosctl -n %s health. When it is mended: talos-manager operation retry %s", hint, s.Address(), run.ID())
 	}
 	run.Log(ctx, "node %s is Ready", s.Hostname())
 	return nil
@@ -178,7 +182,19 @@ func (o *Operations) labelNode(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	if len(labels)+len(taints) > 0 {
-		run.Log(ctx, "labels %v, taints %v", labels, taints)
+		run.Log(ctx, "labelled and tainted: %s", listing(labels, taints))
 	}
 	return o.becomes(ctx, s, fleet.Ready)
+}
+
+// listing writes labels and taints as kubectl does.
+func listing(labels map[string]string, taints []fleet.Taint) string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, key+"="+labels[key])
+	}
+	for _, t := range taints {
+		out = append(out, t.String())
+	}
+	return strings.Join(out, ", ")
 }
