@@ -52,28 +52,51 @@ func Render(in Input) ([]byte, error) {
 	if err := CheckVersions(in.TalosVersion, in.KubernetesVersion); err != nil {
 		return nil, err
 	}
-	patches, err := in.expand()
-	if err != nil {
+	var last config.Provider
+	if err := in.steps(func(_ string, p config.Provider) error { last = p; return nil }); err != nil {
 		return nil, err
 	}
-	provider, err := in.generate(contract, patches)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range patches {
-		if provider, err = apply(provider, p); err != nil {
-			return nil, fleet.Errorf(fleet.Invalid, "server %s: patch %q: %w", in.Server, p.Name, err)
-		}
-	}
-	if err := validate(provider); err != nil {
+	if err := validate(last); err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "server %s: machine config for Talos %s: %w", in.Server, in.TalosVersion, err).
 			WithHint("%s", adviceFor(err, contract))
 	}
-	return provider.EncodeBytes(encoder.WithComments(encoder.CommentsDisabled))
+	return encode(last)
 }
 
-// generate makes the config before any patch of the user, our own values in it.
-func (in *Input) generate(contract *config.VersionContract, patches []Patch) (config.Provider, error) {
+func encode(p config.Provider) ([]byte, error) {
+	return p.EncodeBytes(encoder.WithComments(encoder.CommentsDisabled))
+}
+
+// steps makes the config: what Talos generates, then our own patches, then the user's. It calls see after each.
+func (in *Input) steps(see func(name string, p config.Provider) error) error {
+	contract, err := contractOf(in.TalosVersion)
+	if err != nil {
+		return err
+	}
+	patches, err := in.expand()
+	if err != nil {
+		return err
+	}
+	provider, err := in.generate(contract)
+	if err != nil {
+		return err
+	}
+	if err := see("", provider); err != nil {
+		return err
+	}
+	for _, p := range append(in.own(contract, patches), patches...) {
+		if provider, err = apply(provider, p); err != nil {
+			return fleet.Errorf(fleet.Invalid, "server %s: patch %q: %w", in.Server, p.Name, err)
+		}
+		if err := see(p.Name, provider); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// generate makes the config before any patch.
+func (in *Input) generate(contract *config.VersionContract) (config.Provider, error) {
 	bundle, err := loadBundle(in.Secrets)
 	if err != nil {
 		return nil, err
@@ -92,11 +115,6 @@ func (in *Input) generate(contract *config.VersionContract, patches []Patch) (co
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cluster %s: %w", in.ClusterName, err)
 	}
-	for _, p := range in.own(contract, patches) {
-		if provider, err = apply(provider, p); err != nil {
-			return nil, fmt.Errorf("server %s: %s: %w", in.Server, p.Name, err)
-		}
-	}
 	return provider, nil
 }
 
@@ -109,12 +127,12 @@ func machineType(r fleet.Role) machine.Type {
 
 // expand drops empty patches and fills in the variables of the others.
 func (in *Input) expand() ([]Patch, error) {
-	var out []Patch
+	variables, out := in.Variables.withInput(in), []Patch(nil)
 	for _, p := range in.Patches {
 		if blank(p.Text) {
 			continue
 		}
-		text, err := in.Variables.Expand(p.Text)
+		text, err := variables.Expand(p.Text)
 		if err != nil {
 			return nil, fleet.Errorf(fleet.Invalid, "server %s: patch %q: %w", in.Server, p.Name, err)
 		}

@@ -14,7 +14,7 @@ func (in *Input) own(contract *config.VersionContract, user []Patch) []Patch {
 	var out []Patch
 	add := func(name, text string) {
 		if text != "" {
-			out = append(out, Patch{name, text})
+			out = append(out, Patch{OwnPatch + name, text})
 		}
 	}
 	add("hostname", in.hostname(contract, user))
