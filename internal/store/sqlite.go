@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -34,11 +33,11 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	writer, err := sql.Open("sqlite", sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)"))
+	writer, err := openKept(sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)"))
 	if err != nil {
 		return s.explain("open the database", err)
 	}
-	reader, err := sql.Open("sqlite", sqliteName(path, "_pragma=query_only(1)"))
+	reader, err := openKept(sqliteName(path, "_pragma=query_only(1)"))
 	if err != nil {
 		return s.explain("open the database", errors.Join(err, writer.Close()))
 	}
