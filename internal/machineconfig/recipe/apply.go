@@ -214,7 +214,12 @@ func run(t *template.Template, minor int, values map[string]any) (string, error)
 		return "", err
 	}
 	var b strings.Builder
-	if err := t.Funcs(functions(minor)).Execute(&b, values); err != nil {
+	t.Funcs(functions(minor)).Funcs(template.FuncMap{"include": func(name string, data any) (string, error) {
+		var b strings.Builder
+		err := t.ExecuteTemplate(&b, name, data)
+		return b.String(), err
+	}})
+	if err := t.Execute(&b, values); err != nil {
 		return "", err
 	}
 	if strings.TrimSpace(b.String()) == "" {

@@ -13,18 +13,26 @@ import (
 // functions are those of the templates, for a Talos minor.
 func functions(minor int) template.FuncMap {
 	return template.FuncMap{
-		"quote":  quote,
-		"block":  block,
-		"base64": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-		"fields": strings.Fields,
-		"lines":  func(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n") },
-		"join":   func(list []string, with string) string { return strings.Join(list, with) },
-		"quotes": quotes,
-		"host":   host,
-		"count":  count,
-		"since":  func(version string) bool { return Span{Since: version}.has(minor) },
-		"prefix": strings.HasPrefix,
-		"has":    strings.Contains,
+		"quote":   quote,
+		"literal": literal,
+		"base64":  func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"fields":  strings.Fields,
+		"lines":   func(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n") },
+		"join":    func(list []string, with string) string { return strings.Join(list, with) },
+		"quotes":  quotes,
+		"host":    host,
+		"count":   count,
+		"since":   func(version string) bool { return Span{Since: version}.has(minor) },
+		"prefix":  strings.HasPrefix,
+		"has":     strings.Contains,
+		// include is text of a template as a value, which the action template cannot give; run binds it.
+		"include": func(string, any) (string, error) { return "", nil },
+		"split":   strings.Split,
+		"last":    func(list []string) string { return list[len(list)-1] },
+		"list":    func(of ...any) []any { return of },
+		"dict":    dict,
+		"trim":    func(s string) string { return strings.TrimRight(s, "/") },
+		"add":     func(a, b int) int { return a + b },
 	}
 }
 
@@ -65,8 +73,8 @@ func quotes(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// block writes s as a literal block of YAML whose lines are indented by n, where it reads back the same; else quoted.
-func block(n int, s string) string {
+// literal writes s as a literal block of YAML whose lines are indented by n, where it reads back the same; else quoted.
+func literal(n int, s string) string {
 	body := strings.TrimSuffix(s, "\n")
 	plain := body != "" && !strings.HasPrefix(body, " ") && !strings.HasPrefix(body, "\n") && !strings.HasSuffix(body, "\n") &&
 		!strings.ContainsFunc(body, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) || r == '\ufeff' })
@@ -108,4 +116,17 @@ func count(n string) ([]int, error) {
 		list[i] = i
 	}
 	return list, nil
+}
+
+// dict makes a map of names and values, which templates range over by name.
+func dict(pairs ...any) (map[string]any, error) {
+	out := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+		}
+		out[name] = pairs[i+1]
+	}
+	return out, nil
 }
