@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -22,9 +23,38 @@ type ConfigContents struct {
 	InstallImage      string `json:"installImage,omitempty" doc:"overrides the installer image"`
 	KubernetesVersion string `json:"kubernetesVersion,omitempty" doc:"overrides the cluster's"`
 	KubeSpan          bool   `json:"kubeSpan,omitempty"`
-	PatchAll          string `json:"patchAll,omitempty" doc:"patch for every server, YAML"`
-	PatchControlPlane string `json:"patchControlPlane,omitempty" doc:"patch for control planes, YAML"`
-	PatchWorker       string `json:"patchWorker,omitempty" doc:"patch for workers, YAML"`
+	LayerContents
+}
+
+// LayerContents are patches with the variables they may use.
+type LayerContents struct {
+	Patches   []Patch           `json:"patches,omitempty" doc:"in the order they are applied; later ones win"`
+	Variables map[string]string `json:"variables,omitempty" doc:"own variables by name, for patches as ${name}"`
+}
+
+// Patch is a named patch. Its limits are absent where it is for all.
+type Patch struct {
+	Name         string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'; unique in its list"`
+	Text         string `json:"text" doc:"strategic merge or RFC 6902, YAML or JSON"`
+	Role         string `json:"role,omitempty" enum:"controlplane,worker" doc:"only for servers of this role"`
+	Architecture string `json:"architecture,omitempty" enum:"amd64,arm64" doc:"only for servers of this architecture"`
+	Provider     string `json:"provider,omitempty" enum:"hetzner_cloud,hetzner_robot" doc:"only for servers of this provider"`
+	Off          bool   `json:"off,omitempty" doc:"kept, but not applied"`
+}
+
+// SetPatch gives the patch of this name the text, adds it at the end if there is none, and removes it if the text is
+// empty. The other fields of an existing patch stay.
+func (c *LayerContents) SetPatch(p Patch) {
+	i := slices.IndexFunc(c.Patches, func(o Patch) bool { return o.Name == p.Name })
+	switch {
+	case i >= 0 && p.Text == "":
+		c.Patches = slices.Delete(slices.Clone(c.Patches), i, i+1)
+	case i >= 0:
+		c.Patches = slices.Clone(c.Patches)
+		c.Patches[i].Text = p.Text
+	case p.Text != "":
+		c.Patches = append(slices.Clone(c.Patches), p)
+	}
 }
 
 // NewConfig is what a config is made from.

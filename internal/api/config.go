@@ -52,13 +52,13 @@ func (a *api) configRevisions(ctx context.Context, in *ByRef) (*body[client.List
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.store.ConfigRevisions(ctx, c.ID)
+	all, err := a.store.LayerRevisions(ctx, fleet.ScopeConfig, c.ID)
 	if err != nil {
 		return nil, err
 	}
 	list := client.List[client.ConfigRevision]{Items: []client.ConfigRevision{}}
 	for _, r := range all {
-		at, err := a.store.ConfigAt(ctx, r.Revision)
+		at, err := a.store.Contents(ctx, r.Revision)
 		if err != nil {
 			return nil, err
 		}
@@ -68,17 +68,26 @@ func (a *api) configRevisions(ctx context.Context, in *ByRef) (*body[client.List
 }
 
 func configOf(c fleet.Config) client.Config {
-	return client.Config{ID: c.ID, Name: c.Name, Revision: c.Revision, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, ConfigContents: contents(c)}
+	return client.Config{ID: c.ID, Name: c.Name, Revision: c.Revision, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, ConfigContents: contents(c.Contents)}
 }
 
-func contents(c fleet.Config) client.ConfigContents {
-	return client.ConfigContents{
-		InstallImage: c.InstallImage, KubernetesVersion: c.KubernetesVersion, KubeSpan: c.KubeSpan,
-		PatchAll: c.PatchAll, PatchControlPlane: c.PatchControlPlane, PatchWorker: c.PatchWorker,
+func contents(c fleet.Contents) client.ConfigContents {
+	out := client.ConfigContents{InstallImage: c.InstallImage, KubernetesVersion: c.KubernetesVersion, KubeSpan: c.KubeSpan}
+	out.Variables = c.Variables
+	for _, p := range c.Patches {
+		out.Patches = append(out.Patches, client.Patch{
+			Name: p.Name, Text: p.Text, Role: string(p.Role), Architecture: string(p.Architecture), Provider: string(p.Provider), Off: p.Off,
+		})
 	}
+	return out
 }
 
 func fill(c *fleet.Config, from client.ConfigContents) {
 	c.InstallImage, c.KubernetesVersion, c.KubeSpan = from.InstallImage, from.KubernetesVersion, from.KubeSpan
-	c.PatchAll, c.PatchControlPlane, c.PatchWorker = from.PatchAll, from.PatchControlPlane, from.PatchWorker
+	c.Variables, c.Patches = from.Variables, nil
+	for _, p := range from.Patches {
+		c.Patches = append(c.Patches, fleet.Patch{
+			Name: p.Name, Text: p.Text, Role: fleet.Role(p.Role), Architecture: fleet.Architecture(p.Architecture), Provider: fleet.Provider(p.Provider), Off: p.Off,
+		})
+	}
 }

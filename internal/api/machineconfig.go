@@ -37,7 +37,7 @@ func (a *api) machineConfig(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	made, err := manage.MachineConfig(ctx, a.store, a.Manager.Factory, s)
+	made, err := a.Manager.Renderer.MachineConfig(ctx, s)
 	if err != nil {
 		return nil, err
 	}

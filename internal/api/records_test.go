@@ -243,13 +243,19 @@ func TestClustersTakeSecretsOver(t *testing.T) {
 	}
 }
 
+func patched(text string) (c client.ConfigContents) {
+	c.SetPatch(client.Patch{Name: "all", Text: text})
+	return c
+}
+
 func TestConfigsHaveRevisions(t *testing.T) {
 	l := open(t)
-	_, err := l.CreateConfig(t.Context(), client.NewConfig{Name: "base", ConfigContents: client.ConfigContents{PatchAll: "machine: {nonsense: 1}"}})
+	_, err := l.CreateConfig(t.Context(), client.NewConfig{Name: "base", ConfigContents: patched("machine: {nonsense: 1}")})
 	l.want(err, client.Invalid, 422, "nonsense", "")
-	first, err := l.CreateConfig(t.Context(), client.NewConfig{Name: "base", ConfigContents: client.ConfigContents{PatchAll: "machine: {sysctls: {a: \"1\"}}"}})
+	first, err := l.CreateConfig(t.Context(), client.NewConfig{Name: "base", ConfigContents: patched("machine: {sysctls: {a: \"1\"}}")})
 	l.must(err)
-	u := client.ConfigUpdate{Revision: first.Revision, ConfigContents: client.ConfigContents{PatchAll: "machine: {sysctls: {a: \"2\"}}", KubeSpan: true}}
+	u := client.ConfigUpdate{Revision: first.Revision, ConfigContents: patched("machine: {sysctls: {a: \"2\"}}")}
+	u.KubeSpan = true
 	second, err := l.UpdateConfig(t.Context(), "base", u)
 	l.must(err)
 	if second.Revision == first.Revision || !second.KubeSpan || second.Name != "base" {
@@ -262,7 +268,7 @@ func TestConfigsHaveRevisions(t *testing.T) {
 	l.must(err)
 	revisions, err := l.ConfigRevisions(t.Context(), "common")
 	l.must(err)
-	if len(revisions.Items) != 2 || revisions.Items[1].PatchAll != first.PatchAll || revisions.Items[0].Actor != "lab" {
+	if len(revisions.Items) != 2 || revisions.Items[1].Patches[0] != first.Patches[0] || revisions.Items[0].Actor != "lab" {
 		t.Errorf("revisions %+v", revisions.Items)
 	}
 	_, err = l.CreateCluster(t.Context(), client.NewCluster{Name: "prod", Endpoint: "https://203.0.113.10:6443", Config: "common", Secrets: l.secrets()})

@@ -99,7 +99,11 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 	}
 	out := server(s, n, active[s.ID])
 	if out.Assignment != nil {
-		out.Assignment.Patch = s.Assignment.Patch
+		own, err := a.store.Layer(ctx, fleet.ScopeServer, s.ID)
+		if err != nil {
+			return out, err
+		}
+		out.Assignment.Patch = own.Text(fleet.PatchOwn)
 	}
 	if s.Facts.At.IsZero() {
 		return out, nil

@@ -107,9 +107,10 @@ func (a *App) build(ctx context.Context, o Options) (err error) {
 	if a.Key, err = a.sshKey(ctx); err != nil {
 		return err
 	}
-	a.Manager = &manage.Manager{Store: a.Store, Drivers: d, Factory: factory, Log: o.Log, Now: time.Now}
+	renderer := manage.NewRenderer(a.Store, factory, manage.RenderedBytes)
+	a.Manager = &manage.Manager{Store: a.Store, Drivers: d, Factory: factory, Renderer: renderer, Log: o.Log, Now: time.Now}
 	a.Operations = operation.New(operation.Env{
-		Store: a.Store, Drivers: d, Factory: factory, Key: a.Key, Dial: o.Dial,
+		Store: a.Store, Drivers: d, Factory: factory, Renderer: renderer, Key: a.Key, Dial: o.Dial,
 		URL: a.Settings.URL, Images: a.Settings.Images, SSHPort: a.Settings.SSHPort, Pace: a.Settings.Pace, Log: o.Log,
 	})
 	if a.Engine, err = a.engine(o); err != nil {
@@ -145,7 +146,7 @@ func (a *App) engine(o Options) (*workflow.Engine, error) {
 // routes joins the surfaces. What machines ask needs no login; everything else does.
 func (a *App) routes(o Options, factory *imagefactory.Client) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /config", &bootconfig.Handler{Store: a.Store, Factory: factory, Log: o.Log, Now: time.Now, Proxies: a.Settings.Proxies})
+	mux.Handle("GET /config", &bootconfig.Handler{Store: a.Store, Renderer: a.Manager.Renderer, Log: o.Log, Now: time.Now, Proxies: a.Settings.Proxies})
 	mux.HandleFunc("GET /healthz", a.healthz)
 	parts := api.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log}
 	api.Routes(mux, parts)

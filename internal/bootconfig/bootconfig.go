@@ -20,17 +20,16 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/httpd"
-	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
 // Handler answers GET /config.
 type Handler struct {
-	Store   *store.Store
-	Factory *imagefactory.Client
-	Log     *slog.Logger
-	Now     func() time.Time
+	Store    *store.Store
+	Renderer *manage.Renderer
+	Log      *slog.Logger
+	Now      func() time.Time
 	// Proxies are the addresses whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 
@@ -86,7 +85,7 @@ func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, e
 	if err != nil {
 		return nil, arm, err
 	}
-	made, err := manage.MachineConfig(ctx, h.Store, h.Factory, s)
+	made, err := h.Renderer.MachineConfig(ctx, s)
 	if err != nil {
 		return nil, arm, err
 	}

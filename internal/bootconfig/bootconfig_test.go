@@ -18,6 +18,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
 	"github.com/talos-manager/talos-manager/internal/store/storetest"
 )
@@ -75,7 +76,7 @@ func window(t *testing.T, noCode bool) (*Handler, store.Arm) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Handler{Store: s, Factory: factory, Log: slog.New(slog.DiscardHandler), Now: time.Now}, arm
+	return &Handler{Store: s, Renderer: manage.NewRenderer(s, factory, 1<<20), Log: slog.New(slog.DiscardHandler), Now: time.Now}, arm
 }
 
 func get(h *Handler, path, from, forwarded string) (int, string) {

@@ -30,13 +30,14 @@ func contentFlags(f *pflag.FlagSet) {
 
 // contents changes what the flags say, and leaves the rest.
 func (p *program) contents(f *pflag.FlagSet, c *client.ConfigContents) error {
-	for flag, field := range map[string]*string{"patch-all": &c.PatchAll, "patch-control-plane": &c.PatchControlPlane, "patch-worker": &c.PatchWorker} {
+	for _, patch := range []client.Patch{{Name: "all"}, {Name: "control-plane", Role: client.ControlPlane}, {Name: "worker", Role: client.Worker}} {
+		flag := "patch-" + patch.Name
 		if v := given(f, flag); v != nil {
-			text, err := p.read(flag, *v)
-			if err != nil {
+			var err error
+			if patch.Text, err = p.read(flag, *v); err != nil {
 				return err
 			}
-			*field = text
+			c.SetPatch(patch)
 		}
 	}
 	if v := given(f, "install-image"); v != nil {
@@ -89,12 +90,13 @@ func (p *program) showConfigs(l client.List[client.Config], v any) error {
 
 // patches says which there are.
 func patches(c client.ConfigContents) (text string) {
-	for _, part := range []struct{ name, patch string }{{"all", c.PatchAll}, {"control planes", c.PatchControlPlane}, {"workers", c.PatchWorker}} {
-		if part.patch != "" && text != "" {
+	for i, patch := range c.Patches {
+		if i > 0 {
 			text += ", "
 		}
-		if part.patch != "" {
-			text += part.name
+		text += patch.Name
+		if patch.Off {
+			text += " (off)"
 		}
 	}
 	return text
@@ -131,9 +133,9 @@ func (p *program) configShow() *cobra.Command {
 				t.field("installer image", v.InstallImage)
 				t.field("Kubernetes", v.KubernetesVersion)
 				t.field("KubeSpan", yes(v.KubeSpan))
-				t.block("patch for all", v.PatchAll)
-				t.block("patch for control planes", v.PatchControlPlane)
-				t.block("patch for workers", v.PatchWorker)
+				for _, patch := range v.Patches {
+					t.block("patch "+patch.Name, patch.Text)
+				}
 			})
 		}),
 	}

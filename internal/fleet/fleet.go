@@ -117,19 +117,21 @@ type Cluster struct {
 	BootstrappedAt    time.Time // zero: the call was not seen to succeed yet
 }
 
-// Config is a named set of patches; each save makes a new revision.
+// Config is a named layer of patches that servers and clusters may share; each save makes a new revision.
 type Config struct {
-	ID                string
-	Name              string
-	InstallImage      string // overrides the installer image; usually empty
-	KubernetesVersion string // overrides the cluster's; usually empty
-	KubeSpan          bool
-	PatchAll          string // YAML, may be empty
-	PatchControlPlane string
-	PatchWorker       string
-	Revision          string // sha256 of the contents, hex
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
+	ID   string
+	Name string
+	Contents
+	Revision  string // sha256 of the contents, hex
+	Draft     string // see Layer
+	DraftBase string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Layer is the config's.
+func (c *Config) Layer() Layer {
+	return Layer{Scope: ScopeConfig, OwnerID: c.ID, Contents: c.Contents, Revision: c.Revision, Draft: c.Draft, DraftBase: c.DraftBase, SavedAt: c.UpdatedAt}
 }
 
 // Rule puts labels and taints on the nodes of matching servers.

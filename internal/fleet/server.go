@@ -86,8 +86,8 @@ type Assignment struct {
 	PrivateIP     string // "" or an address without prefix length
 	InstallDisk   string // WWID in Talos' notation, "serial:…", or "" for the only disk of 10 GB or more
 	EphemeralDisk string // "wwid:…" or "uuid:…" of an md array, or ""
-	Patch         string // the server's own patch, YAML
 	SchematicID   string // empty: the cluster's
+	Draft         bool   // not in effect: with it the server's config would not render, or it is not meant to be yet
 }
 
 // Assigned says whether the server belongs to a cluster.

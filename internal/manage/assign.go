@@ -17,7 +17,7 @@ type AssignmentChange struct {
 	Role                       *fleet.Role
 	Hostname, PrivateIP        *string
 	InstallDisk, EphemeralDisk *string
-	Patch                      *string
+	Patch                      *string // the patch of the server's layer that is named "own"; "" removes it
 	// Force lets a control plane go that etcd may still count as a member.
 	Force bool
 }
@@ -34,14 +34,20 @@ func (m *Manager) Assign(ctx context.Context, actor, ref string, change Assignme
 	if err := m.mayAssign(ctx, s, leaves); err != nil {
 		return s, err
 	}
-	a := fleet.Assignment{}
+	own, err := m.Store.Layer(ctx, fleet.ScopeServer, s.ID)
+	if err != nil {
+		return s, err
+	}
+	a, contents := fleet.Assignment{}, fleet.Contents{}
 	if !leaves {
 		if a, err = m.changed(ctx, s, change); err != nil {
 			return s, err
 		}
-		probe := s
-		probe.Assignment = a
-		if _, err := MachineConfig(ctx, m.Store, m.Factory, probe); err != nil {
+		contents = own.Clone()
+		if change.Patch != nil {
+			contents.SetText(fleet.PatchOwn, *change.Patch)
+		}
+		if err := m.try(ctx, s, a, contents); err != nil {
 			return s, err
 		}
 	}
@@ -49,7 +55,17 @@ func (m *Manager) Assign(ctx context.Context, actor, ref string, change Assignme
 		return s, err
 	}
 	before := s
-	if s, err = m.Store.Assign(ctx, s.ID, a); err != nil {
+	err = m.Store.Edit(ctx, "assign server "+s.Name, nil, func(e *store.Edit) (err error) {
+		if !contents.Empty() || !own.Empty() {
+			_, err = e.Layer(ctx, store.LayerEdit{Scope: fleet.ScopeServer, OwnerID: s.ID, Contents: contents, Verb: store.VerbSave, Actor: actor, Base: own.Revision})
+			if err != nil {
+				return err
+			}
+		}
+		s, err = e.Assign(ctx, s.ID, a)
+		return err
+	})
+	if err != nil {
 		return s, err
 	}
 	if leaves && s.State != fleet.Known {
@@ -59,6 +75,26 @@ func (m *Manager) Assign(ctx context.Context, actor, ref string, change Assignme
 		s.State = fleet.Known
 	}
 	return s, m.audit(ctx, actor, "server.assign", "server", s.ID, describe(before, s))
+}
+
+// try renders a server's config as it would be.
+func (m *Manager) try(ctx context.Context, s fleet.Server, a fleet.Assignment, own fleet.Contents) error {
+	now, _, err := m.Renderer.now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := own.Validate("server "+s.Name, fleet.ScopeServer); err != nil {
+		return err
+	}
+	try := *now
+	try.changes = map[layerKey]fleet.Contents{{fleet.ScopeServer, s.ID}: own}
+	s.Assignment = a
+	made, err := try.compose(s)
+	if err != nil {
+		return err
+	}
+	_, err = m.Renderer.render(made.Input)
+	return err
 }
 
 func (m *Manager) mayAssign(ctx context.Context, s fleet.Server, leaves bool) error {
@@ -118,7 +154,6 @@ func (m *Manager) changed(ctx context.Context, s fleet.Server, c AssignmentChang
 		{&a.PrivateIP, c.PrivateIP},
 		{&a.InstallDisk, c.InstallDisk},
 		{&a.EphemeralDisk, c.EphemeralDisk},
-		{&a.Patch, c.Patch},
 	} {
 		if f.from != nil {
 			*f.to = strings.TrimRight(*f.from, " \n")

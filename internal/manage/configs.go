@@ -15,6 +15,9 @@ func (m *Manager) SaveConfig(ctx context.Context, actor string, c fleet.Config) 
 	if err := fleet.CheckName("config", c.Name); err != nil {
 		return c, err
 	}
+	if err := c.Validate("config "+c.Name, fleet.ScopeConfig); err != nil {
+		return c, err
+	}
 	if err := m.checkConfig(ctx, c); err != nil {
 		return c, err
 	}
@@ -35,13 +38,18 @@ func (m *Manager) checkConfig(ctx context.Context, c fleet.Config) error {
 	if err != nil {
 		return err
 	}
+	now, _, err := m.Renderer.now(ctx)
+	if err != nil {
+		return err
+	}
+	try := *now
+	try.changes = map[layerKey]fleet.Contents{{fleet.ScopeConfig, c.ID}: c.Contents}
 	for _, s := range users {
-		made, err := compose(ctx, m.Store, m.Factory, s)
+		made, err := try.compose(s)
 		if err != nil {
 			return err
 		}
-		made.use(c, s)
-		if _, err := machineconfig.Render(made.Input); err != nil {
+		if _, err := m.Renderer.render(made.Input); err != nil {
 			return err
 		}
 	}
@@ -84,14 +92,17 @@ func (m *Manager) checkPretend(c fleet.Config) error {
 	if err != nil {
 		return err
 	}
+	c.ID = first(c.ID, "example")
 	for _, role := range []fleet.Role{fleet.ControlPlane, fleet.Worker} {
-		s := fleet.Server{Name: "example", IPv4: "203.0.113.1", Assignment: fleet.Assignment{ClusterID: "example", Role: role, PrivateIP: "10.0.0.1", InstallDisk: "eui.0000000000000000"}}
-		made := Made{Cluster: fleet.Cluster{
-			Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version,
-			KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: secrets,
+		s := fleet.Server{Name: "example", Provider: fleet.HetznerRobot, IPv4: "203.0.113.1", Assignment: fleet.Assignment{ClusterID: "example", Role: role, PrivateIP: "10.0.0.1", InstallDisk: "eui.0000000000000000"}}
+		made := Made{Config: c, Cluster: fleet.Cluster{
+			ID: "example", Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version,
+			KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: secrets, VSwitchID: "example",
 		}}
-		made.Input = input(s, made.Cluster, 4000)
-		made.use(c, s)
+		try := snapshot{Records: &store.Records{VSwitches: map[string]fleet.VSwitch{"example": {VLAN: 4000}}}, changes: map[layerKey]fleet.Contents{{fleet.ScopeConfig, c.ID}: c.Contents}}
+		if err := try.fill(&made, s); err != nil {
+			return err
+		}
 		if _, err := machineconfig.Render(made.Input); err != nil {
 			return fleet.Errorf(fleet.Invalid, "config %s: %w", c.Name, err).WithHint("%s", fleet.HintOf(err))
 		}

@@ -54,7 +54,9 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Manager = &manage.Manager{Store: storetest.SQLite(t).Open(t), Drivers: l, Factory: factory, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	st := storetest.SQLite(t).Open(t)
+	renderer := manage.NewRenderer(st, factory, 1<<24)
+	l.Manager = &manage.Manager{Store: st, Drivers: l, Factory: factory, Renderer: renderer, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	return l
 }
 

@@ -21,8 +21,10 @@ type Manager struct {
 	Store   *store.Store
 	Drivers Drivers
 	Factory *imagefactory.Client
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Renderer is the program's one; whoever makes machine configs uses it too.
+	Renderer *Renderer
+	Log      *slog.Logger
+	Now      func() time.Time
 	// Sync lists a new account at once, so that its servers are there when its owner looks; nil: the next sync does.
 	Sync func(ctx context.Context, accountID string) error
 

@@ -155,18 +155,18 @@ func TestATalosconfigNamesTheControlPlanesAndIsAudited(t *testing.T) {
 func TestAConfigThatWouldBreakAServerIsRefused(t *testing.T) {
 	l := newLab(t)
 	l.rent(t, "worker-1", "spare-1") // spare-1 belongs to no cluster, and is nobody's concern
-	_, err := l.SaveConfig(t.Context(), "test", fleet.Config{Name: "base", PatchAll: "machine:\n  nonsense: 1\n"})
+	_, err := l.SaveConfig(t.Context(), "test", fleet.Config{Name: "base", Contents: all("machine:\n  nonsense: 1\n")})
 	refused(t, "a patch that Talos does not know", err, fleet.Invalid, "nonsense", itself)
 	_, err = l.SaveConfig(t.Context(), "test", fleet.Config{Name: "Base"})
 	refused(t, "no DNS label", err, fleet.Invalid, "DNS label", "63")
 
-	c := ok(l.SaveConfig(t.Context(), "ada", fleet.Config{Name: "base", PatchAll: "machine:\n  sysctls:\n    vm.max_map_count: \"262144\"\n"}))(t)
+	c := ok(l.SaveConfig(t.Context(), "ada", fleet.Config{Name: "base", Contents: all("machine:\n  sysctls:\n    vm.max_map_count: \"262144\"\n")}))(t)
 	if got := l.said(t, "config.create"); !strings.HasPrefix(got, "ada: base, revision ") {
 		t.Error(got)
 	}
 	l.cluster(t, "prod", "worker-1")
 	ok(l.Assign(t.Context(), "test", "worker-1", manage.AssignmentChange{Config: &c.Name}))(t)
-	c.PatchWorker = "machine:\n  network:\n    hostname: ${nobody}\n"
+	c.SetText(fleet.PatchWorker, "machine:\n  network:\n    hostname: ${nobody}\n")
 	_, err = l.SaveConfig(t.Context(), "test", c)
 	refused(t, "a variable nobody knows", err, fleet.Invalid, "nobody", "")
 	refused(t, "it is in use", l.DeleteConfig(t.Context(), "test", "base"), fleet.Refused, "worker-1", "--config NAME")
@@ -174,14 +174,20 @@ func TestAConfigThatWouldBreakAServerIsRefused(t *testing.T) {
 	must(t, l.DeleteConfig(t.Context(), "test", "base"))
 }
 
+// all is a patch for all servers.
+func all(text string) (c fleet.Contents) {
+	c.SetText(fleet.PatchAll, text)
+	return c
+}
+
 func TestTheKubernetesOfARunningClusterWins(t *testing.T) {
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	c := l.cluster(t, "prod", "worker-1")
-	ok(l.SaveConfig(t.Context(), "test", fleet.Config{Name: "older", KubernetesVersion: "v1.35.0"}))(t)
+	ok(l.SaveConfig(t.Context(), "test", fleet.Config{Name: "older", Contents: fleet.Contents{KubernetesVersion: "v1.35.0"}}))(t)
 	ok(l.Assign(t.Context(), "test", "worker-1", manage.AssignmentChange{Config: ptr("older")}))(t)
 	version := func() string {
-		made := ok(manage.MachineConfig(t.Context(), l.Store, l.Factory, ok(l.Store.Server(t.Context(), "worker-1"))(t)))(t)
+		made := ok(l.Renderer.MachineConfig(t.Context(), ok(l.Store.Server(t.Context(), "worker-1"))(t)))(t)
 		if !strings.Contains(string(made.YAML), "kubelet:"+made.Input.KubernetesVersion) {
 			t.Errorf("no kubelet of %s in the config", made.Input.KubernetesVersion)
 		}

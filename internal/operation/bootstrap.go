@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/talos"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
@@ -225,7 +224,7 @@ func (o *Operations) answersAsKubernetes(ctx context.Context, cluster fleet.Clus
 
 // noteKubernetes writes down which Kubernetes the cluster begins with: from its bootstrap on, all join with that.
 func (o *Operations) noteKubernetes(ctx context.Context, cluster fleet.Cluster, s fleet.Server) error {
-	made, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	made, err := o.Renderer.MachineConfig(ctx, s)
 	if err != nil || made.Input.KubernetesVersion == cluster.KubernetesVersion {
 		return err
 	}

@@ -180,7 +180,7 @@ func (l *lab) becomes(t *testing.T, name string, state fleet.State) {
 func TestTheKubernetesThatTheClusterBeganWithIsNoted(t *testing.T) {
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1"})
-	older, err := l.manager.SaveConfig(t.Context(), "test", fleet.Config{Name: "older", KubernetesVersion: "v1.35.2"})
+	older, err := l.manager.SaveConfig(t.Context(), "test", fleet.Config{Name: "older", Contents: fleet.Contents{KubernetesVersion: "v1.35.2"}})
 	if err != nil {
 		t.Fatal(err)
 	}

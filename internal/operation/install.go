@@ -42,7 +42,7 @@ func (o *Operations) mayInstall(ctx context.Context, s fleet.Server) error {
 	if err := o.installable(s); err != nil {
 		return err
 	}
-	_, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	_, err := o.Renderer.MachineConfig(ctx, s)
 	return err
 }
 
@@ -127,7 +127,7 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if err := o.ensureBootstrap(ctx, run.Operation().Actor, s); err != nil {
 		return err
 	}
-	made, err := manage.MachineConfig(ctx, o.Store, o.Factory, s)
+	made, err := o.Renderer.MachineConfig(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -84,9 +84,10 @@ func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	l.config = httptest.NewServer(&bootconfig.Handler{Store: l.store, Factory: factory, Log: log, Now: l.now})
+	renderer := manage.NewRenderer(l.store, factory, 1<<24)
+	l.config = httptest.NewServer(&bootconfig.Handler{Store: l.store, Renderer: renderer, Log: log, Now: l.now})
 	t.Cleanup(l.config.Close)
-	l.manager = &manage.Manager{Store: l.store, Drivers: l, Factory: factory, Log: log, Now: time.Now}
+	l.manager = &manage.Manager{Store: l.store, Drivers: l, Factory: factory, Renderer: renderer, Log: log, Now: time.Now}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,7 @@ func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log, Now: l.now})
+	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Renderer: renderer, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log, Now: l.now})
 	l.reconcile = &reconcile.Reconciler{Store: l.store, Drivers: l, Operations: l.ops, Log: log, Now: time.Now}
 	return l
 }

@@ -41,9 +41,11 @@ type Env struct {
 		Driver(ctx context.Context, accountID string) (provider.Driver, error)
 	}
 	Factory *imagefactory.Client
-	Key     ssh.Signer // of the rescue systems we boot
-	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	SSHPort int // of rescue systems; 0 is 22
+	// Renderer makes machine configs; the program's one.
+	Renderer *manage.Renderer
+	Key      ssh.Signer // of the rescue systems we boot
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	SSHPort  int // of rescue systems; 0 is 22
 	// URL of this program as machines reach it, without a slash at the end; /config is appended.
 	URL string
 	// Images are plain images to write instead of the factory's, by architecture.

@@ -87,6 +87,11 @@ func (s *Store) RemoveCluster(ctx context.Context, id string) error {
 		if _, err := t.ExecContext(ctx, `DELETE FROM rules WHERE cluster_id = $1`, id); err != nil {
 			return err
 		}
+		for owner, scope := range map[string]fleet.Scope{id: fleet.ScopeCluster, fleet.RoleOwner(id, fleet.ControlPlane): fleet.ScopeRole, fleet.RoleOwner(id, fleet.Worker): fleet.ScopeRole} {
+			if err := removeLayers(ctx, t, scope, owner); err != nil {
+				return err
+			}
+		}
 		n, err := affected(t.ExecContext(ctx, `DELETE FROM clusters WHERE id = $1`, id))
 		t.changed("clusters", id)
 		return one(n, err, "cluster", id)

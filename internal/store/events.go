@@ -17,13 +17,16 @@ func scanEvent(r row) (e fleet.Event, err error) {
 // AddEvent appends to the audit log; it fills in ID and At where they are empty.
 func (s *Store) AddEvent(ctx context.Context, e fleet.Event) (fleet.Event, error) {
 	s.stamp(&e.ID, &e.At)
-	err := s.write(ctx, "write event "+e.Verb, func(t *tx) error {
-		_, err := t.ExecContext(ctx, `INSERT INTO events (id, at, actor, verb, subject, target_id, text) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			e.ID, micros(e.At), text(e.Actor), e.Verb, e.Subject, e.TargetID, text(e.Text))
-		t.changed("events", e.ID)
-		return err
-	})
+	err := s.write(ctx, "write event "+e.Verb, func(t *tx) error { return s.addEvent(ctx, t, &e) })
 	return e, err
+}
+
+func (s *Store) addEvent(ctx context.Context, t *tx, e *fleet.Event) error {
+	s.stamp(&e.ID, &e.At)
+	_, err := t.ExecContext(ctx, `INSERT INTO events (id, at, actor, verb, subject, target_id, text) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		e.ID, micros(e.At), text(e.Actor), e.Verb, e.Subject, e.TargetID, text(e.Text))
+	t.changed("events", e.ID)
+	return err
 }
 
 // EventFilter chooses events; zero fields choose all.

@@ -138,6 +138,11 @@ func (s *Store) runMigration(ctx context.Context, version int, file string) erro
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(file, "migrations/"), ".sql")
 	return s.write(ctx, "migrate the database to "+name, func(t *tx) error {
+		if name == "0003_server_patches" { // what is sealed cannot be moved by SQL
+			if err := s.moveServerPatches(ctx, t); err != nil {
+				return err
+			}
+		}
 		if _, err := t.ExecContext(ctx, string(text)); err != nil {
 			return err
 		}

@@ -168,14 +168,16 @@ func TestConfigsKeepEveryRevision(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx := t.Context()
 		first := must(s.CreateConfig(ctx, fleet.Config{
-			Name: "base", InstallImage: "x", KubernetesVersion: "v1.36.3", KubeSpan: true, PatchAll: "a: 1", PatchControlPlane: "b: 2",
-			PatchWorker: "c: 3", CreatedAt: noon,
+			Name: "base", CreatedAt: noon, Contents: fleet.Contents{
+				InstallImage: "x", KubernetesVersion: "v1.36.3", KubeSpan: true, Variables: map[string]string{"dns": "10.0.0.53"},
+				Patches: []fleet.Patch{{Name: "all", Text: "a: 1"}, {Name: "worker", Text: "c: 3", Role: fleet.Worker, Architecture: fleet.ARM64, Provider: fleet.HetznerCloud, Off: true}},
+			},
 		}, "ada"))(t)
 		if diff := cmp.Diff(first, must(s.Config(ctx, "base"))(t)); diff != "" {
 			t.Errorf("config (-want +got):\n%s", diff)
 		}
 		change := first
-		change.PatchAll = "a: 2"
+		change.SetText(fleet.PatchAll, "a: 2")
 		second := must(s.UpdateConfig(ctx, change, "bob"))(t)
 		if second.Revision == first.Revision || len(second.Revision) != 64 {
 			t.Errorf("revision %s after %s", second.Revision, first.Revision)
@@ -184,26 +186,26 @@ func TestConfigsKeepEveryRevision(t *testing.T) {
 		want(t, err, fleet.Conflict, "meanwhile")
 		same := must(s.UpdateConfig(ctx, second, "carol"))(t)
 		back := second
-		back.PatchAll = "a: 1"
+		back.SetText(fleet.PatchAll, "a: 1")
 		back = must(s.UpdateConfig(ctx, back, "dan"))(t)
 		if same.Revision != second.Revision || back.Revision != first.Revision {
 			t.Error("equal contents have different revisions")
 		}
 		var who []string
-		for _, r := range must(s.ConfigRevisions(ctx, first.ID))(t) {
+		for _, r := range must(s.LayerRevisions(ctx, fleet.ScopeConfig, first.ID))(t) {
 			who = append(who, r.Actor)
 		}
 		if diff := cmp.Diff([]string{"dan", "bob", "ada"}, who); diff != "" {
 			t.Errorf("who saved (-want +got):\n%s", diff)
 		}
 		must(0, s.RemoveConfig(ctx, first.ID))(t)
-		if old := must(s.ConfigAt(ctx, second.Revision))(t); old.PatchAll != "a: 2" || old.PatchWorker != "c: 3" || !old.KubeSpan {
+		if old := must(s.Contents(ctx, second.Revision))(t); old.Text("all") != "a: 2" || old.Text("worker") != "c: 3" || !old.KubeSpan {
 			t.Errorf("the second revision reads %+v", old)
 		}
-		if n := len(must(s.ConfigRevisions(ctx, first.ID))(t)); n != 3 {
+		if n := len(must(s.LayerRevisions(ctx, fleet.ScopeConfig, first.ID))(t)); n != 3 {
 			t.Errorf("%d revisions are left of a removed config, want 3", n)
 		}
-		_, err = s.ConfigAt(ctx, "nope")
+		_, err = s.Contents(ctx, "nope")
 		want(t, err, fleet.NotFound, "nope")
 		_, err = s.UpdateConfig(ctx, first, "ada")
 		want(t, err, fleet.NotFound, first.ID)

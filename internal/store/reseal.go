@@ -17,7 +17,6 @@ func sealedColumns() []sealedColumn {
 		{"accounts", "password", "id"},
 		{"clusters", "secrets", "id"},
 		{"config_contents", "body", "revision"},
-		{"servers", "patch", "id"},
 		{"ssh_keys", "private", "name"},
 		{"operations", "input", "id"},
 		{"operation_values", "value", "operation_id || '/' || name"},

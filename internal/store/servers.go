@@ -10,9 +10,9 @@ import (
 
 const serverColumns = `id, account_id, provider, provider_id, name, product, location, architecture, status, power, locked,
 	ipv4, ipv6, ipv6_net, vswitch_id, cancelled, created_at, seen_at, missing_at, state, cluster_id, role, config_id,
-	hostname, private_ip, install_disk, ephemeral_disk, patch, schematic_id`
+	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft`
 
-func (s *Store) serverFields(v *fleet.Server, patch *string) []any {
+func serverFields(v *fleet.Server) []any {
 	a := &v.Assignment
 	return []any{
 		&v.ID, &v.AccountID, &v.Provider, &v.ProviderID, &v.Name, &v.Product, &v.Location, &v.Architecture, &v.Status, &v.Power, &v.Locked,
@@ -26,14 +26,15 @@ func (s *Store) serverFields(v *fleet.Server, patch *string) []any {
 		optional{&a.ClusterID},
 		&a.Role,
 		optional{&a.ConfigID},
-		&a.Hostname, &a.PrivateIP, &a.InstallDisk, &a.EphemeralDisk, s.sealedText(patch, "servers", "patch", &v.ID),
+		&a.Hostname, &a.PrivateIP, &a.InstallDisk, &a.EphemeralDisk,
 		optional{&a.SchematicID},
+		&a.Draft,
 	}
 }
 
 // scanServer reads serverColumns and the facts.
-func (s *Store) scanServer(r row) (v fleet.Server, err error) {
-	return v, r.Scan(append(s.serverFields(&v, &v.Assignment.Patch), document{&v.Facts})...)
+func scanServer(r row) (v fleet.Server, err error) {
+	return v, r.Scan(append(serverFields(&v), document{&v.Facts})...)
 }
 
 // Server reads one by id or name. A name that several servers have is a fleet.Conflict listing their ids; a
@@ -43,7 +44,7 @@ func (s *Store) Server(ctx context.Context, ref string) (fleet.Server, error) {
 }
 
 func (s *Store) server(ctx context.Context, q queryer, ref string) (fleet.Server, error) {
-	all, err := list(ctx, q, s.scanServer, `SELECT `+serverColumns+`, facts FROM servers WHERE id = $1 OR name = $1 ORDER BY id`, ref)
+	all, err := list(ctx, q, scanServer, `SELECT `+serverColumns+`, facts FROM servers WHERE id = $1 OR name = $1 ORDER BY id`, ref)
 	if err != nil {
 		return fleet.Server{}, s.explain("read server "+ref, err)
 	}
@@ -146,7 +147,7 @@ func (s *Store) Servers(ctx context.Context, o ServerFilter) ([]fleet.Server, er
 	}
 	f := o.filter()
 	where := f.where()
-	all, err := list(ctx, s.reader, s.scanServer,
+	all, err := list(ctx, s.reader, scanServer,
 		`SELECT `+serverColumns+`, `+facts+` FROM servers`+where+order+f.page(o.Limit, o.Offset), f.args...)
 	return all, s.explain("list servers", err)
 }
@@ -161,7 +162,7 @@ func (s *Store) CountServers(ctx context.Context, o ServerFilter) (n int, err er
 // ServersByUUID lists the servers whose facts have the SMBIOS UUID: more than one means that they cannot be told
 // apart by it.
 func (s *Store) ServersByUUID(ctx context.Context, uuid string) ([]fleet.Server, error) {
-	all, err := list(ctx, s.reader, s.scanServer,
+	all, err := list(ctx, s.reader, scanServer,
 		`SELECT `+serverColumns+`, facts FROM servers WHERE uuid = $1 AND uuid <> '' ORDER BY id`, strings.ToLower(strings.TrimSpace(uuid)))
 	return all, s.explain("look for servers with UUID "+uuid, err)
 }
@@ -232,7 +233,7 @@ func (s *Store) RemoveServer(ctx context.Context, id string) error {
 		}
 		t.changed("servers", id)
 		if n > 0 {
-			return nil
+			return removeLayers(ctx, t, fleet.ScopeServer, id)
 		}
 		v, err := s.server(ctx, t, id)
 		if err != nil {

@@ -106,7 +106,7 @@ func TestSyncLeavesWhatIsOurs(t *testing.T) {
 		must(0, s.SetFacts(ctx, v.ID, facts))(t)
 		must(0, s.SetState(ctx, v.ID, fleet.Known, fleet.Installing))(t)
 		v = must(s.Assign(ctx, v.ID, fleet.Assignment{
-			ClusterID: c.ID, Role: fleet.ControlPlane, Hostname: "cp-1", PrivateIP: "10.0.0.1", InstallDisk: "naa.1", EphemeralDisk: "wwid:x", Patch: "machine: {}",
+			ClusterID: c.ID, Role: fleet.ControlPlane, Hostname: "cp-1", PrivateIP: "10.0.0.1", InstallDisk: "naa.1", EphemeralDisk: "wwid:x", Draft: true,
 		}))(t)
 		other := listing("x")
 		other[0].Name, other[0].State, other[0].Facts, other[0].Assignment = "renamed", fleet.Ready, fleet.Facts{UUID: "evil"}, fleet.Assignment{Hostname: "evil"}

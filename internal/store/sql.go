@@ -23,11 +23,18 @@ type row interface{ Scan(into ...any) error }
 // tx is a transaction that writes, and what it changed.
 type tx struct {
 	*sql.Tx
-	changes []Change
+	changes              []Change
+	records, assignments bool // see Version
 }
 
 // changed notes a change, to be told once the transaction is committed.
-func (t *tx) changed(table, id string) { t.changes = append(t.changes, Change{Table: table, ID: id}) }
+func (t *tx) changed(table, id string) {
+	t.changes = append(t.changes, Change{Table: table, ID: id})
+	switch table {
+	case "clusters", "configs", "schematics", "vswitches":
+		t.records = true
+	}
+}
 
 // attempts of a transaction that the database itself gave up, to let another one through.
 const attempts = 5
@@ -55,6 +62,10 @@ func (s *Store) once(ctx context.Context, fn func(*tx) error) (*tx, error) {
 	t := &tx{Tx: begun}
 	if err := fn(t); err != nil {
 		_ = begun.Rollback() // whatever it says, err is why
+		return nil, err
+	}
+	if err := t.count(ctx); err != nil {
+		_ = begun.Rollback()
 		return nil, err
 	}
 	return t, begun.Commit()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -37,7 +38,7 @@ func (s *Store) SyncServers(ctx context.Context, accountID string, servers []fle
 		if err != nil {
 			return err
 		}
-		known, err := list(ctx, t, s.scanServer, `SELECT `+serverColumns+`, facts FROM servers WHERE account_id = $1 ORDER BY id`, accountID)
+		known, err := list(ctx, t, scanServer, `SELECT `+serverColumns+`, facts FROM servers WHERE account_id = $1 ORDER BY id`, accountID)
 		if err != nil {
 			return err
 		}
@@ -189,12 +190,23 @@ func (s *Store) upsert(ctx context.Context, t *tx, v fleet.Server) error {
 // syncVSwitches upserts the listed vSwitches and gives our ids by provider id. mark: absent ones become missing.
 func (s *Store) syncVSwitches(ctx context.Context, t *tx, accountID string, all []fleet.VSwitch, mark bool, now time.Time) (map[string]string, error) {
 	ids := map[string]string{}
+	before, err := list(ctx, t, scanVSwitch, `SELECT `+vswitchColumns+` FROM vswitches WHERE account_id = $1`, accountID)
+	if err != nil {
+		return nil, err
+	}
 	for _, v := range all {
+		v.Name = text(v.Name)
+		if i := slices.IndexFunc(before, func(o fleet.VSwitch) bool { return o.ProviderID == v.ProviderID }); i >= 0 {
+			if o := before[i]; o.Name == v.Name && o.VLAN == v.VLAN && o.MissingAt.IsZero() {
+				ids[v.ProviderID] = o.ID
+				continue
+			}
+		}
 		var id string
 		err := t.QueryRowContext(ctx, `
 			INSERT INTO vswitches (id, account_id, provider_id, name, vlan) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (account_id, provider_id) DO UPDATE SET name = excluded.name, vlan = excluded.vlan, missing_at = 0
-			RETURNING id`, fleet.NewID(), accountID, v.ProviderID, text(v.Name), v.VLAN).Scan(&id)
+			RETURNING id`, fleet.NewID(), accountID, v.ProviderID, v.Name, v.VLAN).Scan(&id)
 		if err != nil {
 			return nil, err
 		}
@@ -204,12 +216,8 @@ func (s *Store) syncVSwitches(ctx context.Context, t *tx, accountID string, all 
 	if !mark {
 		return ids, nil
 	}
-	known, err := list(ctx, t, scanVSwitch, `SELECT `+vswitchColumns+` FROM vswitches WHERE account_id = $1 AND missing_at = 0`, accountID)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range known {
-		if ids[v.ProviderID] != "" {
+	for _, v := range before {
+		if ids[v.ProviderID] != "" || !v.MissingAt.IsZero() {
 			continue
 		}
 		if _, err := t.ExecContext(ctx, `UPDATE vswitches SET missing_at = $2 WHERE id = $1`, v.ID, micros(now)); err != nil {

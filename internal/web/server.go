@@ -17,6 +17,7 @@ import (
 // serverData is the page of one server.
 type serverData struct {
 	Server     fleet.Server
+	Patch      string // its own
 	Row        serverRow
 	Account    string
 	Config     string // name of the one it was given itself
@@ -82,6 +83,11 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 		return d, err
 	}
 	d.Server.SeenAt = d.Server.SeenAt.UTC()
+	own, err := s.store.Layer(ctx, fleet.ScopeServer, d.Server.ID)
+	if err != nil {
+		return d, err
+	}
+	d.Patch = own.Text(fleet.PatchOwn)
 	if err := s.serverOperations(ctx, &d); err != nil {
 		return d, err
 	}

@@ -1491,7 +1491,7 @@ func assignPanel(d serverData) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = areaField(field{Form: "assign", Name: "patch", Label: "Patch of this server", Value: d.Server.Assignment.Patch, Hint: "YAML, merged last into its machine config."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = areaField(field{Form: "assign", Name: "patch", Label: "Patch of this server", Value: d.Patch, Hint: "YAML, merged last into its machine config."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
