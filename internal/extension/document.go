@@ -18,6 +18,7 @@ type document struct {
 	file     string
 	talos    versions // that it must work on
 	problems Problems
+	merged   int // how many << were followed
 }
 
 // field is one that a mapping may have.
@@ -45,7 +46,7 @@ func (d *document) parse(text []byte) *yaml.Node {
 	return root.Content[0]
 }
 
-var lineForm = regexp.MustCompile(`(?:\bL|line )([0-9]+)`)
+var lineForm = regexp.MustCompile(`(?:\bL[0-9]+\.C[0-9]+-L|\bL|line )([0-9]+)`) // of L1.C7-L2.C1, where it went wrong
 
 // lineOf finds the line in an error of the YAML library, which has no field for it. 0 if it names none.
 func lineOf(err error) int {
@@ -81,11 +82,7 @@ func (d *document) mapping(n *yaml.Node, at string, known ...field) map[string]*
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Tag == "!!merge" {
-			for name, v := range d.mapping(value, at, known...) {
-				if given[name] == nil {
-					given[name] = v
-				}
-			}
+			d.merge(given, value, at, known)
 			continue
 		}
 		if given[key.Value] != nil {
@@ -96,6 +93,28 @@ func (d *document) mapping(n *yaml.Node, at string, known ...field) map[string]*
 		d.one(key, value, at, known)
 	}
 	return given
+}
+
+// merge adds the fields of a mapping, or of several, that << names.
+func (d *document) merge(given map[string]*yaml.Node, from *yaml.Node, at string, known []field) {
+	from = resolve(from)
+	if d.merged++; d.merged > 20 { // it may contain itself
+		if d.merged == 21 {
+			d.fail(from, at, "write the fields themselves", "there are too many << in the file")
+		}
+		return
+	}
+	parts := []*yaml.Node{from}
+	if from.Kind == yaml.SequenceNode {
+		parts = from.Content
+	}
+	for _, part := range parts {
+		for name, v := range d.mapping(part, at, known...) {
+			if given[name] == nil {
+				given[name] = v
+			}
+		}
+	}
 }
 
 func (d *document) one(key, value *yaml.Node, at string, known []field) {
