@@ -24,7 +24,7 @@ func Compare(old, new, key []byte) (*Diff, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Diff{Documents: compareDocuments(a, b), Incomplete: len(b) > 0 && !hasV1Alpha1(b)}
+	d := &Diff{Documents: compareDocuments(a, b), MachineType: machineType(b), Incomplete: len(b) > 0 && !hasV1Alpha1(b)}
 	d.V1Alpha1 = differingUnits(a, b, d)
 	if len(d.Documents) > 0 {
 		newMask(key, a, b).diff(d)
@@ -34,6 +34,15 @@ func Compare(old, new, key []byte) (*Diff, error) {
 
 func hasV1Alpha1(docs []document) bool {
 	return slices.ContainsFunc(docs, func(d document) bool { return d.kind == v1alpha1Kind })
+}
+
+func machineType(docs []document) string {
+	for _, d := range docs {
+		if of := d.root.get("machine").get("type").text(); d.kind == v1alpha1Kind && (of == "controlplane" || of == "worker") {
+			return of
+		}
+	}
+	return ""
 }
 
 // compareDocuments pairs the documents by what they are called, in the order of the new config; those it lost come

@@ -20,6 +20,9 @@ type Diff struct {
 	// form alone are here, but not in Documents.
 	V1Alpha1 []string `json:"v1alpha1,omitempty"`
 
+	// MachineType is what the new config makes of the node: controlplane, worker, or "" where it does not say.
+	MachineType string `json:"machineType,omitempty"`
+
 	// Incomplete says that the new config has no v1alpha1 document, which a running node refuses.
 	Incomplete bool `json:"incomplete,omitempty"`
 }

@@ -44,14 +44,14 @@ func NewRedactor(texts ...[]byte) (*Redactor, error) {
 	return newRedactor(c.found), nil
 }
 
-// short is the length up to which a secret is replaced as a word only: a password "a" must not empty the page.
-const short = 4
+// shortest is the length up to which a secret is replaced as a word only: a password "a" must not empty the page.
+const shortest = 4
 
 func newRedactor(secrets []string) *Redactor {
 	forms := map[string]bool{}
 	r := &Redactor{}
 	for _, secret := range secrets {
-		if len(secret) <= short {
+		if len(secret) <= shortest {
 			r.folded = append(r.folded, regexp.MustCompile(edge(secret, true)+regexp.QuoteMeta(secret)+edge(secret, false)))
 			continue
 		}
@@ -63,7 +63,7 @@ func newRedactor(secrets []string) *Redactor {
 			r.folded = append(r.folded, regexp.MustCompile(strings.Join(words, `(?:\s|\\n|\\r|#)+`)))
 		}
 		for _, form := range formsOf(secret) {
-			if len(form) > short {
+			if len(form) > shortest {
 				forms[form] = true
 			}
 		}

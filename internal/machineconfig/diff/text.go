@@ -1,0 +1,203 @@
+package diff
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Text writes a diff for people: what differs in each document, field by field, and, where there is a verdict, what a
+// node does with it. It is the same for the same diff.
+//
+//	~ machine and cluster (v1alpha1)
+//	    ~ machine.network.interfaces[eth0].mtu: 1500 -> 1400
+//	    ~ machine.features.diskQuotaSupport: true -> false  # reboot: Talos v1.13 applies it with a reboot only
+//	+ KmsgLogConfig remote
+//	    + url: tcp://10.5.0.1:5140/
+func Text(d *Diff, v *Verdict) string {
+	if d.Empty() && (v == nil || len(v.Outcomes) == 0) {
+		return "No changes.\n"
+	}
+	var b strings.Builder
+	next := 0
+	note := func() string {
+		if v == nil || next >= len(v.Outcomes) {
+			return ""
+		}
+		next++
+		return v.Outcomes[next-1].note()
+	}
+	for _, doc := range d.Documents {
+		fmt.Fprintf(&b, "%s %s", mark(doc.Op), oneLine(doc.Title()))
+		if len(doc.Changes) == 0 {
+			b.WriteString(note())
+		}
+		b.WriteByte('\n')
+		for _, c := range doc.Changes {
+			c.write(&b, note())
+		}
+	}
+	if v != nil {
+		for _, o := range v.Outcomes[min(next, len(v.Outcomes)):] {
+			fmt.Fprintf(&b, "~ %s%s\n", o.Path, o.note())
+		}
+		b.WriteString(v.Summary() + "\n")
+	}
+	return b.String()
+}
+
+func mark(op Op) string {
+	switch op {
+	case Added:
+		return "+"
+	case Removed:
+		return "-"
+	}
+	return "~"
+}
+
+// note is what stands behind a change that does not simply take effect.
+func (o *Outcome) note() string {
+	if o.Effect == Immediate && o.Why == "" {
+		return ""
+	}
+	text := "  # " + strings.ReplaceAll(string(o.Effect), "-", " ")
+	if len(o.Services) > 0 {
+		text += " of " + strings.Join(o.Services, ", ")
+	}
+	if o.Why != "" {
+		text += ": " + o.Why
+	}
+	return oneLine(text)
+}
+
+// Summary says in a sentence or two what a node does with the whole.
+func (v *Verdict) Summary() string {
+	var parts []string
+	switch {
+	case v.Refused != "":
+		return "A node refuses it: " + v.Refused + "."
+	case v.Reboots:
+		parts = append(parts, "Needs a reboot: Talos "+v.TalosVersion+" reboots the node when this is applied.")
+	case v.Pending:
+		parts = append(parts, "Applied without a reboot, but what is marked takes effect only after one.")
+	default:
+		parts = append(parts, "Applied without a reboot.")
+	}
+	if len(v.Services) > 0 && !v.Reboots {
+		parts = append(parts, "Restarts "+strings.Join(v.Services, ", ")+".")
+	}
+	return strings.Join(parts, " ")
+}
+
+// Indents of a change and of what is within it.
+const (
+	indent = "    "
+	deeper = "        "
+)
+
+func (c *Change) write(b *strings.Builder, note string) {
+	head := indent + mark(c.Op) + " " + oneLine(c.Path)
+	before, after := short(c.Old), short(c.New)
+	switch {
+	case c.Secret && c.Op == Changed && before == after:
+		fmt.Fprintf(b, "%s: %s -> another%s\n", head, before, note)
+	case c.Op == Added && after != "":
+		fmt.Fprintf(b, "%s: %s%s\n", head, after, note)
+	case c.Op == Removed && before != "":
+		fmt.Fprintf(b, "%s: %s%s\n", head, before, note)
+	case c.Op == Moved:
+		fmt.Fprintf(b, "%s: order %s -> %s%s\n", head, before, after, note)
+	case before != "" && after != "":
+		fmt.Fprintf(b, "%s: %s -> %s%s\n", head, before, after, note)
+	default:
+		fmt.Fprintf(b, "%s:%s\n", head, note)
+		for _, line := range multiline(c.Old, c.New) {
+			b.WriteString(deeper + line + "\n")
+		}
+	}
+}
+
+// wide is how many letters a value may have on one line, of which shown are seen of a long one.
+const (
+	wide  = 100
+	shown = 24
+)
+
+// short writes a value on one line, "" where it takes several.
+func short(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "none"
+	case string:
+		if strings.Contains(strings.TrimSuffix(v, "\n"), "\n") {
+			return ""
+		}
+		return quote(v)
+	}
+	text, err := json.Marshal(v)
+	if err != nil || len(text) > wide {
+		return ""
+	}
+	return flow(v)
+}
+
+// flow writes plain values as YAML does on one line.
+func flow(v any) string {
+	switch v := v.(type) {
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			parts[i] = flow(item)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for _, key := range sortedKeys(v) {
+			parts = append(parts, quote(key)+": "+flow(v[key]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case string:
+		return quote(v)
+	case nil:
+		return "null"
+	}
+	return fmt.Sprint(v)
+}
+
+// quote writes a text as YAML would: quoted where it would be read as something else. A long one is cut, with enough
+// to tell two apart.
+func quote(s string) string {
+	if len(s) > wide {
+		sum := sha256.Sum256([]byte(s))
+		return oneLine(s[:shown]) + fmt.Sprintf("… (%d bytes, sha256 %x)", len(s), sum[:4])
+	}
+	if s == "" || strings.TrimSpace(s) != s || strings.ContainsAny(s, "\n\t\"'{}[],#&*|>%@`") || strings.Contains(s, ": ") || strings.Contains(s, " -> ") || oneLine(s) != s || !readsAsText(s) {
+		if s == Secret || strings.HasPrefix(s, "[secret ") {
+			return s
+		}
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func readsAsText(s string) bool {
+	var node yaml.Node
+	node.SetString(s)
+	node.Style, node.Tag = 0, ""
+	return node.ShortTag() == "!!str"
+}
+
+// oneLine keeps what would break or forge a line out of it.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\ufffd' {
+			return '?'
+		}
+		return r
+	}, s)
+}
