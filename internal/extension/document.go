@@ -195,6 +195,8 @@ func (d *document) choice(words ...string) func(n *yaml.Node, at string) {
 		hint := "write one of these"
 		if near := fleet.Nearest(text, words); len(near) > 0 {
 			hint = "write " + near[0]
+		} else if len(words) == 1 {
+			hint = "write " + words[0]
 		}
 		d.fail(n, at, hint, "%q is none of %s", text, strings.Join(words, ", "))
 	})
