@@ -2,13 +2,12 @@ package machineconfig
 
 import (
 	"bytes"
-	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
 	"maps"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
 )
@@ -16,13 +15,10 @@ import (
 // Cache renders and keeps what it rendered, by the hash of every input: it is never stale. Errors are not kept. It is
 // safe for concurrent use; callers that ask for the same config at once share one rendering.
 type Cache struct {
-	flight singleflight.Group
-	limit  int64
-
-	mu     sync.Mutex
-	byKey  map[Key]*list.Element
-	recent *list.List // of *kept, the one used last in front
-	stats  CacheStats
+	maker        *maker
+	texts        *lru[Key, []byte]
+	flight       singleflight.Group
+	hits, misses atomic.Int64
 }
 
 // Key is the hash of everything a config is made of.
@@ -35,30 +31,28 @@ type CacheStats struct {
 	Hits, Misses int64
 }
 
-type kept struct {
-	key  Key
-	text []byte
-}
-
 // overhead is what an entry takes beside its text: key, list element, map slot, slice.
 const overhead = 256
 
-// NewCache makes a cache that keeps so many bytes at most. With 0 it keeps no config, but still what configs of one
-// cluster have in common.
+// NewCache makes a cache that keeps so many bytes of configs at most. With 0 it keeps no config, but still what
+// configs of one cluster have in common: parsed secrets, generated documents and parsed patches, some 32 MB at most.
 func NewCache(limit int64) *Cache {
-	return &Cache{limit: limit, byKey: map[Key]*list.Element{}, recent: list.New()}
+	return &Cache{maker: newMaker(), texts: newLRU[Key, []byte](limit)}
 }
 
 // Render is as the package's Render. The result is shared: do not change it.
 func (c *Cache) Render(in Input) ([]byte, error) {
 	key := in.Key()
-	if text, ok := c.get(key); ok {
+	if text, ok := c.texts.get(key); ok {
+		c.hits.Add(1)
 		return text, nil
 	}
+	c.misses.Add(1)
 	text, err, _ := c.flight.Do(string(key[:]), func() (any, error) {
-		text, err := Render(in)
+		text, err := c.maker.render(&in)
 		if err == nil {
-			c.put(key, text)
+			text = bytes.Clone(text) // without the slack of the buffer it was written to
+			c.texts.put(key, text, int64(len(text))+overhead)
 		}
 		return text, err
 	})
@@ -68,70 +62,50 @@ func (c *Cache) Render(in Input) ([]byte, error) {
 	return text.([]byte), nil
 }
 
+// Explain is as the package's Explain.
+func (c *Cache) Explain(in Input) (Explained, error) { return c.maker.explain(&in) }
+
 // Stats gives the figures as they are now.
 func (c *Cache) Stats() CacheStats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.stats
-	s.Entries = len(c.byKey)
+	s := CacheStats{Hits: c.hits.Load(), Misses: c.misses.Load()}
+	s.Entries, s.Bytes = c.texts.size()
 	return s
-}
-
-func (c *Cache) get(key Key) ([]byte, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.byKey[key]
-	if !ok {
-		c.stats.Misses++
-		return nil, false
-	}
-	c.stats.Hits++
-	c.recent.MoveToFront(e)
-	return e.Value.(*kept).text, true
-}
-
-func (c *Cache) put(key Key, text []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	size := int64(len(text)) + overhead
-	if _, ok := c.byKey[key]; ok || size > c.limit {
-		return
-	}
-	for c.stats.Bytes+size > c.limit {
-		c.drop(c.recent.Back())
-	}
-	c.byKey[key] = c.recent.PushFront(&kept{key, bytes.Clone(text)})
-	c.stats.Bytes += size
-}
-
-func (c *Cache) drop(e *list.Element) {
-	k := c.recent.Remove(e).(*kept)
-	delete(c.byKey, k.key)
-	c.stats.Bytes -= int64(len(k.text)) + overhead
 }
 
 // Key hashes every field of the input, each with its length, so that no two inputs look alike.
 func (in *Input) Key() Key {
 	h := sha256.New()
-	write(h, []byte(in.Server), []byte(in.ClusterName), []byte(in.Endpoint), in.Secrets, []byte(in.TalosVersion), []byte(in.KubernetesVersion),
-		[]byte(in.Role), []byte(in.InstallImage), []byte(in.InstallDisk), []byte(in.EphemeralDisk))
+	for _, field := range []string{
+		in.Server, in.ClusterName, in.Endpoint, in.TalosVersion, in.KubernetesVersion,
+		string(in.Role), in.InstallImage, in.InstallDisk, in.EphemeralDisk,
+	} {
+		write(h, field)
+	}
+	writeLength(h, len(in.Secrets))
+	h.Write(in.Secrets)
 	if in.KubeSpan {
-		write(h, []byte("KubeSpan"))
+		write(h, "KubeSpan")
 	}
 	for _, p := range in.Patches {
-		write(h, []byte("patch"), []byte(p.Name), []byte(p.Text))
+		write(h, "patch")
+		write(h, p.Name)
+		write(h, p.Text)
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Variables)) {
-		write(h, []byte("variable"), []byte(name), []byte(in.Variables[name]))
+		write(h, "variable")
+		write(h, name)
+		write(h, in.Variables[name])
 	}
 	return Key(h.Sum(nil))
 }
 
-func write(h hash.Hash, fields ...[]byte) {
+func write(h hash.Hash, field string) {
+	writeLength(h, len(field))
+	h.Write([]byte(field))
+}
+
+func writeLength(h hash.Hash, n int) {
 	var length [8]byte
-	for _, f := range fields {
-		binary.BigEndian.PutUint64(length[:], uint64(len(f)))
-		h.Write(length[:])
-		h.Write(f)
-	}
+	binary.BigEndian.PutUint64(length[:], uint64(n))
+	h.Write(length[:])
 }

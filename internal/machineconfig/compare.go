@@ -12,7 +12,7 @@ import (
 type comparison struct {
 	*tracer
 	patch    string
-	document *document
+	document *parsed
 	changed  bool
 }
 

@@ -1,63 +1,64 @@
 package machineconfig
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// Expand fills in every ${name} of text. `$${` stands for a plain `${`. A name that is unknown, or known but
-// empty for this server, is an error with its line and column.
+// Expand fills in every ${name} of a patch. `$${` stands for a plain `${`. A name that is unknown, or known but
+// empty for this server, is an error with its line and column; in comments it is none. Whatever the values hold, the
+// result is YAML with the same structure. A patch without variables is given back as it is.
 func (v Variables) Expand(text string) (string, error) {
-	var out strings.Builder
-	for rest, at := text, 0; ; {
-		i := strings.Index(rest, "${")
-		if i < 0 {
-			out.WriteString(rest)
-			return out.String(), nil
-		}
-		if i > 0 && rest[i-1] == '$' { // $${
-			out.WriteString(rest[:i-1])
-			out.WriteString("${")
-			rest, at = rest[i+2:], at+i+2
-			continue
-		}
-		end := strings.IndexAny(rest[i:], "}\n")
-		if end < 0 || rest[i+end] != '}' {
-			return "", v.wrong(text, at+i, "${ without }")
-		}
-		value, why := v.value(rest[i+2 : i+end])
-		if why != "" {
-			return "", v.wrong(text, at+i, why)
-		}
-		out.WriteString(rest[:i])
-		out.WriteString(value)
-		rest, at = rest[i+end+1:], at+i+end+1
+	t, err := parseTemplate(text)
+	if err != nil || len(t.places) == 0 {
+		return text, err
 	}
+	nodes, err := t.fill(v)
+	if err != nil {
+		return "", err
+	}
+	return encodeNodes(nodes)
 }
 
-func (v Variables) value(name string) (value, why string) {
-	value, known := v[name]
-	switch {
-	case !known:
-		return "", fmt.Sprintf("unknown variable ${%s}", name)
-	case value == "":
-		return "", fmt.Sprintf("variable ${%s} has no value for this server", name)
+func encodeNodes(nodes []*yaml.Node) (string, error) {
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	for _, n := range nodes {
+		if err := enc.Encode(n); err != nil {
+			return "", fmt.Errorf("write YAML: %w", err)
+		}
 	}
-	return value, ""
+	if err := enc.Close(); err != nil {
+		return "", fmt.Errorf("write YAML: %w", err)
+	}
+	return out.String(), nil
 }
 
-func (v Variables) wrong(text string, offset int, why string) error {
+// hint lists the variables there are, those first that somebody may have meant.
+func (v Variables) hint(name string) string {
+	const escape = "write $${ for a plain ${, as in scripts"
+	if value, known := v[name]; known && value == "" {
+		return "give the server what it stands for, limit the patch to servers that have it, or " + escape
+	}
+	names := slices.Sorted(maps.Keys(v))
+	if near := fleet.Nearest(name, names); len(near) > 0 {
+		return "did you mean ${" + strings.Join(near, "} or ${") + "}? " + escape
+	}
+	return "the variables are ${" + strings.Join(names, "}, ${") + "}; " + escape
+}
+
+// wrongAt is an error at a place of a text.
+func wrongAt(text string, offset int, why string) *fleet.Error {
 	before := text[:offset]
 	line := strings.Count(before, "\n") + 1
-	column := offset - strings.LastIndex(before, "\n")
-	names := make([]string, 0, len(v))
-	for name := range v {
-		names = append(names, "${"+name+"}")
-	}
-	slices.Sort(names)
-	return fleet.Errorf(fleet.Invalid, "line %d, column %d: %s", line, column, why).
-		WithHint("the variables are %s; write $${ for a plain ${", strings.Join(names, ", "))
+	column := utf8.RuneCountInString(before[strings.LastIndex(before, "\n")+1:]) + 1
+	return fleet.Errorf(fleet.Invalid, "line %d, column %d: %s", line, column, why)
 }

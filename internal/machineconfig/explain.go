@@ -4,12 +4,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/siderolabs/talos/pkg/machinery/config"
 )
-
-// OwnPatch begins the names of the patches that the manager itself makes.
-const OwnPatch = "talos-manager: "
 
 // Explained is a rendered config and where each of its values comes from. By is always the name of a patch, of one of
 // our own ("talos-manager: hostname"), or "" for what Talos generates.
@@ -31,22 +26,34 @@ type Origin struct {
 
 // Explain renders a config and says of each value which patch set it: the last one that changed it. It takes several
 // times as long as Render.
-func Explain(in Input) (Explained, error) {
-	text, err := Render(in)
+func Explain(in Input) (Explained, error) { return newMaker().explain(&in) }
+
+func (m *maker) explain(in *Input) (Explained, error) {
+	text, err := m.render(in)
+	if err != nil {
+		return Explained{}, err
+	}
+	k, err := m.begin(in)
 	if err != nil {
 		return Explained{}, err
 	}
 	out := Explained{YAML: text}
 	t := tracer{by: map[*yaml.Node]string{}, removed: &out.Removed}
-	err = in.steps(func(name string, p config.Provider) error {
-		changed, err := t.look(name, p)
-		if err == nil && !changed && name != "" {
-			out.Idle = append(out.Idle, name)
-		}
-		return err
-	})
-	if err != nil {
+	d := k.start()
+	if _, err := t.look("", d); err != nil {
 		return Explained{}, err
+	}
+	for _, s := range k.steps {
+		if err := s.apply(d); err != nil {
+			return Explained{}, err
+		}
+		changed, err := t.look(s.name, d)
+		if err != nil {
+			return Explained{}, err
+		}
+		if !changed && s.user != nil {
+			out.Idle = append(out.Idle, s.name)
+		}
 	}
 	t.report(&out)
 	return out, nil
@@ -54,21 +61,21 @@ func Explain(in Input) (Explained, error) {
 
 // tracer follows values from patch to patch.
 type tracer struct {
-	docs    []*document
+	docs    []*parsed
 	by      map[*yaml.Node]string // of every node of docs but aliases
 	removed *[]Origin
 }
 
-// document is one document of a config in the state after some patch.
-type document struct {
+// parsed is one document of a config in the state after some patch.
+type parsed struct {
 	kind, name string
 	root       *yaml.Node // a mapping
 	line       int        // of the root in the whole text
 }
 
 // look compares the config after a patch with what it was before.
-func (t *tracer) look(name string, p config.Provider) (changed bool, err error) {
-	docs, err := documentsOf(p)
+func (t *tracer) look(name string, d *documents) (changed bool, err error) {
+	docs, err := parse(d)
 	if err != nil {
 		return false, err
 	}
@@ -92,7 +99,7 @@ func (t *tracer) look(name string, p config.Provider) (changed bool, err error) 
 	return c.changed, nil
 }
 
-func find(docs []*document, like *document) *document {
+func find(docs []*parsed, like *parsed) *parsed {
 	for _, d := range docs {
 		if d.kind == like.kind && d.name == like.name {
 			return d
@@ -101,27 +108,29 @@ func find(docs []*document, like *document) *document {
 	return nil
 }
 
-// documentsOf parses the text of a config: what people see is what is compared.
-func documentsOf(p config.Provider) ([]*document, error) {
-	text, err := encode(p)
+// parse parses the text of a config: what people see is what is compared.
+func parse(d *documents) ([]*parsed, error) {
+	text, err := d.encode()
 	if err != nil {
 		return nil, err
 	}
-	dec := yaml.NewDecoder(strings.NewReader(string(text)))
-	var out []*document
-	for range p.Documents() {
-		var n yaml.Node
-		if err := dec.Decode(&n); err != nil {
-			return nil, err
-		}
-		root := n.Content[0]
-		d := &document{kind: scalarAt(root, "kind"), root: root, line: root.Line}
-		if d.kind == "" {
-			d.kind = "v1alpha1"
+	return parseText(text)
+}
+
+func parseText(text []byte) ([]*parsed, error) {
+	roots, err := parseDocuments(string(text))
+	if err != nil {
+		return nil, err
+	}
+	var out []*parsed
+	for _, root := range roots {
+		p := &parsed{kind: scalarAt(root, "kind"), root: root, line: root.Line}
+		if p.kind == "" {
+			p.kind = "v1alpha1"
 		} else {
-			d.name = scalarAt(root, "name")
+			p.name = scalarAt(root, "name")
 		}
-		out = append(out, d)
+		out = append(out, p)
 	}
 	return out, nil
 }
@@ -173,7 +182,7 @@ func (t *tracer) report(out *Explained) {
 }
 
 // values visits everything below a node, in the order of the text.
-func (t *tracer) values(d *document, path string, n *yaml.Node, visit func(path string, key, value *yaml.Node)) {
+func (t *tracer) values(d *parsed, path string, n *yaml.Node, visit func(path string, key, value *yaml.Node)) {
 	for i, child := range n.Content {
 		switch {
 		case n.Kind == yaml.SequenceNode:

@@ -3,27 +3,19 @@ package machineconfig
 import (
 	"strings"
 
-	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"go.yaml.in/yaml/v4"
-
-	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
 // Redacted is the config without its secrets, for people, and who set each line of it.
 func (e Explained) Redacted() (text []byte, lines []string, err error) {
-	p, err := configloader.NewFromBytes(e.YAML)
-	if err != nil {
-		return nil, nil, fleet.Errorf(fleet.Invalid, "machine config: %w", err)
-	}
-	before, err := documentsOf(p)
+	before, err := parseText(e.YAML)
 	if err != nil {
 		return nil, nil, err
 	}
-	hidden := p.RedactSecrets("** redacted **")
-	if text, err = encode(hidden); err != nil {
+	if text, err = Redact(e.YAML); err != nil {
 		return nil, nil, err
 	}
-	after, err := documentsOf(hidden)
+	after, err := parseText(text)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,7 +45,7 @@ func (e Explained) Redacted() (text []byte, lines []string, err error) {
 }
 
 // eachLine visits the lines on which keys and values of a document begin, each with its place in the config.
-func eachLine(d *document, visit func(at string, line int)) {
+func eachLine(d *parsed, visit func(at string, line int)) {
 	of := d.kind + "\x00" + d.name + "\x00"
 	visit(of, d.line-1) // its ---
 	(&tracer{}).values(d, "", d.root, func(path string, key, value *yaml.Node) {

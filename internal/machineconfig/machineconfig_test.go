@@ -132,7 +132,7 @@ func TestRenderRefusesAndSaysWhatToDo(t *testing.T) {
 	}{
 		{why: "unknown variable", patch: "machine:\n  sysctls:\n    a: ${nope}\n", text: "line 3, column 8: unknown variable ${nope}", hint: "${hostname}"},
 		{why: "variable without a value", patch: "machine: {sysctls: {a: '${vlan}'}}", text: "${vlan} has no value", change: func(in *Input) { in.Variables["vlan"] = "" }},
-		{why: "no YAML", patch: "machine: [", text: `patch "p"`},
+		{why: "no YAML", patch: "machine: [", text: "p: line 2, column 1: no YAML"},
 		{why: "unknown field", patch: "machine: {nosuchfield: 1}", text: "nosuchfield"},
 		{why: "old install section on 1.14", patch: "machine: {install: {wipe: true}}", text: "machine.install", hint: "schematic", change: func(in *Input) {
 			in.Patches = append(in.Patches, Patch{"u", "apiVersion: v1alpha1\nkind: UnattendedInstallConfig\nprovisioning: {diskSelector: {match: 'disk.size > 1u'}}\n"})
@@ -150,20 +150,6 @@ func TestRenderRefusesAndSaysWhatToDo(t *testing.T) {
 			t.Errorf("%s: got %v (%s), want invalid with %q", tc.why, err, fleet.KindOf(err), tc.text)
 		} else if !strings.Contains(fleet.HintOf(err), tc.hint) {
 			t.Errorf("%s: hint %q lacks %q", tc.why, fleet.HintOf(err), tc.hint)
-		}
-	}
-}
-
-func TestExpand(t *testing.T) {
-	v := Variables{"hostname": "a"}
-	for _, tc := range []struct{ why, text, want string }{
-		{"no variable", "plain $ {x}", "plain $ {x}"},
-		{"two", "${hostname}-${hostname}", "a-a"},
-		{"escaped", "url=$${uuid} ${hostname}", "url=${uuid} a"},
-	} {
-		got, err := v.Expand(tc.text)
-		if err != nil || got != tc.want {
-			t.Errorf("%s: got %q, %v; want %q", tc.why, got, err, tc.want)
 		}
 	}
 }

@@ -2,63 +2,171 @@ package machineconfig
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/configpatcher"
+	"github.com/siderolabs/talos/pkg/machinery/config/types/network"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
+	"github.com/siderolabs/talos/pkg/machinery/nethelpers"
 )
 
+// OwnPatch begins the names of the patches that the manager itself makes.
+const OwnPatch = "talos-manager: "
+
+// step is a patch that is ready to be applied.
+type step struct {
+	name  string
+	apply func(*documents) error
+	user  *userPatch // nil: one of our own
+}
+
+func ownStep(name string, apply func(*documents)) step {
+	return step{name: OwnPatch + name, apply: func(d *documents) error { apply(d); return nil }}
+}
+
 // own lists the patches that the manager itself makes, before the user's.
-func (in *Input) own(contract *config.VersionContract, user []Patch) []Patch {
-	var out []Patch
-	add := func(name, text string) {
-		if text != "" {
-			out = append(out, Patch{OwnPatch + name, text})
-		}
+func (in *Input) own(contract *config.VersionContract) []step {
+	var out []step
+	if name := in.Variables["hostname"]; name != "" {
+		out = append(out, ownStep("hostname", func(d *documents) { setHostname(d, contract, name) }))
 	}
-	add("hostname", in.hostname(contract, user))
-	add("install disk", in.installDisk(contract))
-	add("EPHEMERAL disk", in.ephemeral())
+	if in.InstallDisk != "" && !contract.UnattendedInstallConfig() {
+		out = append(out, ownStep("install disk", func(d *documents) { setInstallDisk(d, in.InstallDisk) }))
+	}
 	if in.KubeSpan {
-		add("KubeSpan", "machine: {network: {kubespan: {enabled: true}}}")
-	}
-	if len(legacyOf(user).kernelArgs) > 0 && contract.GrubUseUKICmdlineDefault() && !contract.UnattendedInstallConfig() {
-		add("kernel arguments", "machine: {install: {grubUseUKICmdline: false}}")
+		out = append(out, ownStep("KubeSpan", func(d *documents) { setKubeSpan(d, contract) }))
 	}
 	return out
 }
 
-// hostname sets the node's name: a document since Talos 1.12, a field before. A patch that sets
-// machine.network.hostname, as the older guides do, makes way for it: both at once are refused by Talos.
-func (in *Input) hostname(contract *config.VersionContract, user []Patch) string {
-	if legacyOf(user).hostname {
-		if contract.MultidocNetworkConfigSupported() {
-			return "apiVersion: v1alpha1\nkind: HostnameConfig\n$patch: delete\n"
-		}
-		return ""
+// yield lists what is done after the user's patches: where they say in the fields of older Talos versions what our
+// own patches say in documents, ours make way, because both at once are refused.
+func (in *Input) yield(contract *config.VersionContract) []step {
+	var out []step
+	if name := in.Variables["hostname"]; name != "" && contract.MultidocNetworkConfigSupported() {
+		out = append(out, ownStep("hostname", func(d *documents) { yieldHostname(d, name) }))
 	}
-	name := in.Variables["hostname"]
-	if name == "" {
-		return ""
+	if in.KubeSpan && contract.KubeSpanMultidocConfig() {
+		out = append(out, ownStep("KubeSpan", yieldKubeSpan))
 	}
-	if !contract.MultidocNetworkConfigSupported() {
-		return fmt.Sprintf("machine: {network: {hostname: %q}}\n", name)
+	if contract.GrubUseUKICmdlineDefault() && !contract.UnattendedInstallConfig() {
+		out = append(out, ownStep("kernel arguments", yieldUKICmdline))
 	}
-	return fmt.Sprintf("apiVersion: v1alpha1\nkind: HostnameConfig\nauto: \"off\"\nhostname: %q\n", name)
+	return out
 }
 
-// installDisk names the disk that upgrades and a reinstall use by what never changes between boots. Since 1.14
+// setHostname sets the node's name: a document since Talos 1.12, a field before.
+func setHostname(d *documents, contract *config.VersionContract, name string) {
+	if !contract.MultidocNetworkConfigSupported() {
+		machineNetwork(d).NetworkHostname = name //lint:ignore SA1019 older Talos has nothing else
+		return
+	}
+	doc := owned[*network.HostnameConfigV1Alpha1](d)
+	if doc == nil {
+		doc = network.NewHostnameConfigV1Alpha1()
+		d.list = append(d.list, document{Document: doc})
+	}
+	doc.ConfigAuto, doc.ConfigHostname = new(nethelpers.AutoHostnameKindOff), name
+}
+
+// machineNetwork is the section network of machine:, made if there is none.
+func machineNetwork(d *documents) *v1alpha1.NetworkConfig {
+	m := owned[*v1alpha1.Config](d).MachineConfig
+	if m.MachineNetwork == nil { //lint:ignore SA1019 older Talos has nothing else
+		m.MachineNetwork = &v1alpha1.NetworkConfig{} //lint:ignore SA1019 older Talos has nothing else
+	}
+	return m.MachineNetwork //lint:ignore SA1019 older Talos has nothing else
+}
+
+func yieldHostname(d *documents, name string) {
+	i := d.find(network.NewHostnameConfigV1Alpha1())
+	if i < 0 {
+		return
+	}
+	doc := d.list[i].Document.(*network.HostnameConfigV1Alpha1)
+	ours := doc.ConfigHostname == name
+	off := doc.ConfigAuto != nil && *doc.ConfigAuto == nethelpers.AutoHostnameKindOff
+	switch legacy := legacyOf(d); {
+	case legacy.hostname != "" && ours && off:
+		d.remove(i)
+	case ours && !off: // a patch wants the name made by Talos
+		d.own(i).(*network.HostnameConfigV1Alpha1).ConfigHostname = ""
+	}
+}
+
+// setInstallDisk names the disk that upgrades and a reinstall use by what never changes between boots. Since 1.14
 // the install section is a document of its own, which is left out: the image is on the disk already.
-func (in *Input) installDisk(contract *config.VersionContract) string {
-	if contract.UnattendedInstallConfig() || in.InstallDisk == "" {
-		return ""
+func setInstallDisk(d *documents, disk string) {
+	install := owned[*v1alpha1.Config](d).MachineConfig.MachineInstall //lint:ignore SA1019 older Talos has nothing else
+	if install == nil {
+		return
 	}
-	selector := fmt.Sprintf("wwid: %q", in.InstallDisk)
-	if serial, ok := strings.CutPrefix(in.InstallDisk, "serial:"); ok {
-		selector = fmt.Sprintf("serial: %q", serial)
+	selector := &v1alpha1.InstallDiskSelector{WWID: disk}
+	if serial, ok := strings.CutPrefix(disk, "serial:"); ok {
+		selector = &v1alpha1.InstallDiskSelector{Serial: serial}
 	}
-	return fmt.Sprintf("machine: {install: {disk: \"\", diskSelector: {%s}}}\n", selector)
+	install.InstallDiskSelector = selector
+}
+
+// setKubeSpan switches KubeSpan on: a document since Talos 1.13, a field before.
+func setKubeSpan(d *documents, contract *config.VersionContract) {
+	if !contract.KubeSpanMultidocConfig() {
+		machineNetwork(d).NetworkKubeSpan = &v1alpha1.NetworkKubeSpan{KubeSpanEnabled: new(true)} //lint:ignore SA1019 older Talos has nothing else
+		return
+	}
+	d.list = append(d.list, document{Document: ownKubeSpan()})
+}
+
+func ownKubeSpan() *network.KubeSpanConfigV1Alpha1 {
+	doc := network.NewKubeSpanV1Alpha1()
+	doc.ConfigEnabled = new(true)
+	return doc
+}
+
+func yieldKubeSpan(d *documents) {
+	i := d.find(network.NewKubeSpanV1Alpha1())
+	if i < 0 || legacyOf(d).kubeSpan == nil || !reflect.DeepEqual(d.list[i].Document, ownKubeSpan()) {
+		return
+	}
+	d.remove(i)
+	if span := machineNetwork(d).NetworkKubeSpan; span.KubeSpanEnabled == nil { //lint:ignore SA1019 that is what the patch has
+		span.KubeSpanEnabled = new(true)
+	}
+}
+
+// yieldUKICmdline lets kernel arguments of the config in: with the kernel command line of the image, which Talos 1.12
+// generates, they are refused.
+func yieldUKICmdline(d *documents) {
+	if legacy := legacyOf(d); len(legacy.kernelArgs) > 0 && legacy.ukiCmdline {
+		//lint:ignore SA1019 that is what the patch has
+		owned[*v1alpha1.Config](d).MachineConfig.MachineInstall.InstallGrubUseUKICmdline = new(false)
+	}
+}
+
+// legacy is what a config says in fields of older Talos versions.
+type legacy struct {
+	hostname   string
+	kernelArgs []string
+	ukiCmdline bool
+	kubeSpan   *v1alpha1.NetworkKubeSpan //lint:ignore SA1019 deprecated is the point
+}
+
+func legacyOf(d *documents) (found legacy) {
+	old := peek[*v1alpha1.Config](d)
+	if old == nil || old.MachineConfig == nil {
+		return found
+	}
+	//lint:ignore SA1019 deprecated is the point
+	if n := old.MachineConfig.MachineNetwork; n != nil {
+		found.hostname, found.kubeSpan = n.NetworkHostname, n.NetworkKubeSpan
+	}
+	//lint:ignore SA1019 deprecated is the point
+	if i := old.MachineConfig.MachineInstall; i != nil {
+		found.kernelArgs = i.InstallExtraKernelArgs
+		found.ukiCmdline = i.InstallGrubUseUKICmdline != nil && *i.InstallGrubUseUKICmdline
+	}
+	return found
 }
 
 // ephemeral moves the EPHEMERAL volume to a disk of its own, or to an md array found by its udev symlink.
@@ -89,57 +197,4 @@ func mdUUID(id string) string {
 		return id
 	}
 	return hex[:8] + ":" + hex[8:16] + ":" + hex[16:24] + ":" + hex[24:]
-}
-
-// legacy is what the user's patches say in the fields of older Talos versions.
-type legacy struct {
-	hostname   bool
-	kernelArgs []string
-}
-
-// legacyOf looks into the strategic merge patches; a patch that does not parse is reported when it is applied.
-func legacyOf(patches []Patch) legacy {
-	var found legacy
-	for _, p := range patches {
-		patch, err := configpatcher.LoadPatch([]byte(p.Text))
-		if err != nil {
-			continue
-		}
-		merge, ok := patch.(configpatcher.StrategicMergePatch)
-		if !ok {
-			continue
-		}
-		for _, doc := range merge.Documents() {
-			old, ok := doc.(*v1alpha1.Config)
-			if !ok || old.MachineConfig == nil {
-				continue
-			}
-			//lint:ignore SA1019 deprecated is the point
-			if n := old.MachineConfig.MachineNetwork; n != nil && n.NetworkHostname != "" {
-				found.hostname = true
-			}
-			//lint:ignore SA1019 deprecated is the point
-			if i := old.MachineConfig.MachineInstall; i != nil {
-				//lint:ignore SA1019 deprecated is the point
-				found.kernelArgs = append(found.kernelArgs, i.InstallExtraKernelArgs...)
-			}
-		}
-	}
-	return found
-}
-
-// adviceFor says what to write instead, for the errors that patches of older guides run into.
-func adviceFor(err error, contract *config.VersionContract) string {
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "static hostname is already set"), strings.Contains(text, "'auto' and 'hostname'"):
-		return "since Talos 1.12 the hostname is a document: kind: HostnameConfig with auto: \"off\" and hostname; or leave it out, the server's name is set for you"
-	case strings.Contains(text, "UnattendedInstallConfig"), strings.Contains(text, ".machine.install"):
-		return "since Talos 1.14 machine.install is UnattendedInstallConfig; kernel arguments belong into the schematic"
-	case strings.Contains(text, "extraKernelArgs"), strings.Contains(text, "grubUseUKICmdline"):
-		return "put kernel arguments into the schematic (customization.extraKernelArgs)"
-	case strings.Contains(text, "already set"), strings.Contains(text, "conflict"):
-		return "a field of v1alpha1 and a document of " + contract.String() + " say the same thing: keep the document"
-	}
-	return "compare the patch with the reference of this Talos version"
 }

@@ -2,7 +2,10 @@ package machineconfig
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/config"
@@ -88,4 +91,28 @@ func contractOf(version string) (*config.VersionContract, error) {
 		return nil, fleet.Errorf(fleet.Invalid, "Talos version %q: %w", version, err).WithHint("write it as v1.14.1")
 	}
 	return contract, nil
+}
+
+// secretsIn lists the secrets of a bundle as they may stand in a config: tokens, and keys as PEM and in base64.
+func secretsIn(b *secrets.Bundle) []string {
+	out := []string{b.Cluster.Secret, b.Secrets.BootstrapToken, b.Secrets.AESCBCEncryptionSecret, b.Secrets.SecretboxEncryptionSecret}
+	if b.TrustdInfo != nil {
+		out = append(out, b.TrustdInfo.Token)
+	}
+	keys := [][]byte{b.Certs.OS.Key, b.Certs.K8s.Key, b.Certs.Etcd.Key}
+	if b.Certs.K8sAggregator != nil {
+		keys = append(keys, b.Certs.K8sAggregator.Key)
+	}
+	if b.Certs.K8sServiceAccount != nil {
+		keys = append(keys, b.Certs.K8sServiceAccount.Key)
+	}
+	for _, key := range keys {
+		out = append(out, base64.StdEncoding.EncodeToString(key))
+		for line := range strings.Lines(string(key)) {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "-----") {
+				out = append(out, line)
+			}
+		}
+	}
+	return slices.DeleteFunc(out, func(s string) bool { return len(s) < 8 })
 }

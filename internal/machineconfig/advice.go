@@ -1,0 +1,45 @@
+package machineconfig
+
+import (
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/config"
+)
+
+// adviceFor says what to write instead, for what the library says of patches that follow guides of another version;
+// "" if nothing is known.
+func adviceFor(text string, contract *config.VersionContract) string {
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(text, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("static hostname is already set", "'auto' and 'hostname'", "stable hostname"):
+		return "since Talos 1.12 the hostname is a document: kind: HostnameConfig with auto: \"off\" and hostname; or leave it out, the server's name is set for you"
+	case has("UnattendedInstallConfig", ".machine.install") || contract.UnattendedInstallConfig() && has("install disk"):
+		return "since Talos 1.14 machine.install is the document UnattendedInstallConfig, which the manager needs none of; kernel arguments belong into the schematic (customization.extraKernelArgs)"
+	case has("extraKernelArgs", "grubUseUKICmdline"):
+		return "put kernel arguments into the schematic (customization.extraKernelArgs)"
+	case has("system disk encryption"):
+		return "keep one of the two: since Talos 1.11 the encryption of a volume is in its VolumeConfig"
+	case has("nodeLabels", "nodeTaints", "nodeAnnotations"):
+		return "since Talos 1.14 write the document KubeNodeConfig with labels, annotations and taints; on control planes keep the labels and the taint that Talos generates"
+	case has("kubelet"):
+		return "since Talos 1.14 write the document KubeletConfig"
+	case has("cni", "CNI", "Flannel", "flannel"):
+		return "since Talos 1.14 remove Flannel with the document kind: KubeFlannelCNIConfig and $patch: delete"
+	case has("proxy"):
+		return "since Talos 1.14 remove kube-proxy with the document kind: KubeProxyConfig and $patch: delete"
+	case has("control plane machines", "non-controlplane nodes"):
+		return "limit the patch to the role controlplane"
+	case has("lookup failed"):
+		return "there is nothing of this name to delete: compare it with the config before the patch, or leave it out"
+	case has("already set", "conflict", "already configured"):
+		return "a field of v1alpha1 and a document of Talos " + strings.TrimPrefix(contract.String(), "v") + " say the same thing: keep the document"
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package machineconfig
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/config"
+	"github.com/siderolabs/talos/pkg/machinery/config/validation"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
+)
+
+// metal is the validation mode of a machine with disks: neither a container nor without install.
+type metal struct{}
+
+func (metal) String() string        { return "metal" }
+func (metal) RequiresInstall() bool { return true }
+func (metal) InContainer() bool     { return false }
+
+// problemsOf is what Talos would refuse: strict validation for metal.
+func problemsOf(c config.Provider) []string {
+	if !c.CompleteForBoot() {
+		return []string{"the config is incomplete: a patch deleted what a node needs to boot"}
+	}
+	_, err := c.ValidateAsClient(metal{}, validation.WithStrict())
+	if err == nil {
+		return nil
+	}
+	var out []string
+	for _, p := range flatten(err, "") {
+		// The library compares Kubernetes with the newest Talos only; CheckVersions did that with the right one.
+		if !strings.HasSuffix(p, "is too old to be used with Talos "+strings.TrimPrefix(NewestTalos(), "v")) && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// flatten makes a list of the library's nested lists of errors.
+func flatten(err error, prefix string) []string {
+	list, ok := err.(interface{ WrappedErrors() []error })
+	if !ok {
+		for inner := err; inner != nil; {
+			u, wraps := inner.(interface{ Unwrap() error })
+			if !wraps {
+				break
+			}
+			inner = u.Unwrap()
+			if _, ok := inner.(interface{ WrappedErrors() []error }); ok {
+				before := strings.TrimPrefix(strings.TrimSuffix(err.Error(), inner.Error()), "v1alpha1.Config: ")
+				return flatten(inner, prefix+before)
+			}
+		}
+		return []string{prefix + strings.TrimPrefix(tidy(err.Error()), "v1alpha1.Config: ")}
+	}
+	var out []string
+	for _, e := range list.WrappedErrors() {
+		out = append(out, flatten(e, prefix)...)
+	}
+	return out
+}
+
+// tidy makes one line of a message.
+func tidy(text string) string { return strings.Join(strings.Fields(withoutValues(text)), " ") }
+
+// lint refuses what the Talos version does not know: the library takes every document and field of the newest. Where
+// the library refused a patch, cause, it may know better why.
+func lint(text, talos string, cause error) error {
+	for _, f := range schema.Lint([]byte(text), talos) {
+		unknown := slices.Contains([]schema.Problem{schema.UnknownKind, schema.UnknownField, schema.TooNew, schema.Gone}, f.Problem)
+		if f.Severity != schema.Error || !unknown && cause == nil {
+			continue
+		}
+		path := f.Path
+		if f.Kind != "" && f.Kind != schema.V1Alpha1 {
+			path = strings.TrimSuffix(f.Kind+" "+f.Path, " ")
+		}
+		e := fleet.Errorf(fleet.Invalid, "line %d, column %d: %s: %s", f.Line, f.Column, path, f.Message)
+		if path == "" || strings.Contains(f.Message, path) {
+			e = fleet.Errorf(fleet.Invalid, "line %d, column %d: %s", f.Line, f.Column, f.Message)
+		}
+		if f.Instead == "" {
+			return e.WithHint("%s", fleet.HintOf(cause))
+		}
+		return e.WithHint("%s", f.Instead)
+	}
+	return cause
+}
+
+// lintAdvice is what the schema says to write instead of what is on a line of a patch.
+func (k *making) lintAdvice(text string, line int) string {
+	for _, f := range schema.Lint([]byte(text), k.in.TalosVersion) {
+		if f.Line == line && f.Instead != "" {
+			return f.Instead
+		}
+	}
+	return ""
+}
+
+// withoutSecrets takes every secret of the cluster out of an error: a patch may hold one where it does not belong.
+func (k *making) withoutSecrets(e *fleet.Error) *fleet.Error {
+	bundle, err := loadBundle(k.in.Secrets)
+	if err != nil {
+		return e
+	}
+	text, hint := e.Text, e.Hint
+	for _, s := range secretsIn(bundle) {
+		text, hint = strings.ReplaceAll(text, s, "** redacted **"), strings.ReplaceAll(hint, s, "** redacted **")
+	}
+	return &fleet.Error{Kind: e.Kind, Text: text, Hint: hint}
+}
+
+// Redact gives the config with every secret replaced, for people and logs.
+func Redact(text []byte) ([]byte, error) {
+	p, err := loadConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	d := &documents{}
+	for _, doc := range p.RedactSecrets("** redacted **").Documents() {
+		d.list = append(d.list, document{Document: doc})
+	}
+	out, err := d.encode()
+	return bytes.Clone(out), err
+}
