@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
+)
+
+func (p *program) configDiff() *cobra.Command {
+	var version string
+	var exitCode bool
+	cmd := &cobra.Command{
+		Use: "diff OLD NEW", Short: "Say what differs between two machine configs, without a manager",
+		Long: `Say what differs in meaning between two machine configs, field by field: comments, order and spelling make no
+difference. Secrets are never shown. With --talos-version it is said what a node of that version does with the
+change: whether it needs a reboot.`,
+		Example: "  talos-manager config diff running.yaml desired.yaml --talos-version v1.13.9", Args: takes("OLD", "NEW"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var texts [2][]byte
+			for i, name := range args {
+				text, err := p.file(name)
+				if err != nil {
+					return err
+				}
+				texts[i] = text
+			}
+			d, err := diff.Compare(texts[0], texts[1], nil)
+			if err != nil {
+				return err
+			}
+			var v *diff.Verdict
+			if version != "" {
+				if err := machineconfig.CheckTalos(version); err != nil {
+					return err
+				}
+				if v, err = diff.Apply(d, version); err != nil {
+					return err
+				}
+			}
+			if err := p.showDiff(d, v); err != nil {
+				return err
+			}
+			if exitCode && !d.Empty() {
+				return fleet.Errorf(fleet.Conflict, "%s and %s differ", args[0], args[1])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&version, "talos-version", "", "Talos version of the node that is to take the change")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 5 when they differ")
+	completeVersions(cmd, "talos-version")
+	return cmd
+}
+
+// showDiff prints what differs and what a node does with it.
+func (p *program) showDiff(d *diff.Diff, v *diff.Verdict) error {
+	if p.output != "table" {
+		return p.show(struct {
+			*diff.Diff
+			Verdict *diff.Verdict `json:"verdict,omitempty"`
+		}{d, v}, nil)
+	}
+	if d.Empty() {
+		p.done("they mean the same")
+		return nil
+	}
+	fmt.Fprint(p.out, diff.Text(d, v))
+	return nil
+}
