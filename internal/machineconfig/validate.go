@@ -19,8 +19,8 @@ func (metal) String() string        { return "metal" }
 func (metal) RequiresInstall() bool { return true }
 func (metal) InContainer() bool     { return false }
 
-// problemsOf is what Talos would refuse: strict validation for metal.
-func problemsOf(c config.Provider) []string {
+// problemsOf is what Talos of that contract would refuse: strict validation for metal.
+func problemsOf(c config.Provider, contract *config.VersionContract) []string {
 	if !c.CompleteForBoot() {
 		return []string{"the config is incomplete: a patch deleted what a node needs to boot"}
 	}
@@ -30,12 +30,22 @@ func problemsOf(c config.Provider) []string {
 	}
 	var out []string
 	for _, p := range flatten(err, "") {
-		// The library compares Kubernetes with the newest Talos only; CheckVersions did that with the right one.
-		if !strings.HasSuffix(p, "is too old to be used with Talos "+strings.TrimPrefix(NewestTalos(), "v")) && !slices.Contains(out, p) {
+		if !ofNewest(p, contract) && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// ofNewest says whether a problem is one only for the newest Talos, which the library thinks of, and not for that of
+// the contract: it compares Kubernetes with the newest (CheckVersions did that with the right one), and warns of
+// fields which got their own documents in 1.14 only.
+func ofNewest(problem string, contract *config.VersionContract) bool {
+	if strings.HasSuffix(problem, "is too old to be used with Talos "+strings.TrimPrefix(NewestTalos(), "v")) {
+		return true
+	}
+	return !contract.MultidocKubernetesConfigSupported() &&
+		(strings.Contains(problem, ".machine.files is deprecated") || strings.Contains(problem, ".machine.baseRuntimeSpecOverrides is deprecated"))
 }
 
 // flatten makes a list of the library's nested lists of errors.
