@@ -1,0 +1,109 @@
+package modernise
+
+import "go.yaml.in/yaml/v4"
+
+func storageRules() []rule {
+	const volumes = "system volumes are encrypted by their VolumeConfig"
+	const registries = "registries are documents of their own"
+	return []rule{
+		{"machine.systemDiskEncryption.state", volumeCrypto, 0, "", volumes, moveEncryption("STATE")},
+		{"machine.systemDiskEncryption.ephemeral", volumeCrypto, 0, "", volumes, moveEncryption("EPHEMERAL")},
+		{"machine.registries.mirrors", multiDocument, 0, "", registries, moveMirrors},
+		{"machine.registries.config", multiDocument, 0, "", registries, moveRegistries},
+	}
+}
+
+func moveEncryption(volume string) func(*rewriter, field) {
+	return func(w *rewriter, f field) {
+		w.doc("VolumeConfig", volume, everyone).set(f.key, f.val, "encryption")
+	}
+}
+
+func moveMirrors(w *rewriter, f field) {
+	for i, p := range pairs(f.val) {
+		d := w.doc("RegistryMirrorConfig", p[0].Value, everyone)
+		d.commentKeys(i, f.key, p[0])
+		_, override := remove(p[1], "overridePath")
+		key, endpoints := remove(p[1], "endpoints")
+		list := sequence()
+		for _, e := range items(endpoints) {
+			url := *e
+			entry := mapping(scalar("url"), &url)
+			entry.HeadComment, url.HeadComment = e.HeadComment, ""
+			if override != nil {
+				entry.Content = append(entry.Content, scalar("overridePath"), clone(override))
+			}
+			list.Content = append(list.Content, entry)
+		}
+		if len(list.Content) > 0 {
+			d.set(key, list, "endpoints")
+		} else if override != nil {
+			w.note(ByHand, f, "overridePath belongs to each endpoint now: write it beside the url of those of %s", p[0].Value)
+		}
+		if key, skip := remove(p[1], "skipFallback"); skip != nil {
+			d.set(key, skip, "skipFallback")
+		}
+	}
+}
+
+// commentKeys gives the comments of the keys that a document came from to its top.
+func (d *document) commentKeys(i int, outer, inner *yaml.Node) {
+	text := inner.HeadComment
+	if i == 0 {
+		text = joinComments(outer.HeadComment, text)
+	}
+	d.root.Content[0].HeadComment = joinComments(d.root.Content[0].HeadComment, text)
+	if inner.LineComment != "" {
+		d.root.Content[0].HeadComment = joinComments(d.root.Content[0].HeadComment, inner.LineComment)
+	}
+}
+
+func moveRegistries(w *rewriter, f field) {
+	for i, p := range pairs(f.val) {
+		comment := func(d *document) {
+			if p[0] != nil { // the comments go with the first document of a registry
+				d.commentKeys(i, f.key, p[0])
+			}
+			p[0] = nil
+		}
+		host := p[0].Value
+		if key, auth := remove(p[1], "auth"); auth != nil {
+			d := w.doc("RegistryAuthConfig", host, everyone)
+			comment(d)
+			w.spread(d, field{path: f.path, key: key, val: auth, line: key.Line})
+		}
+		if key, tls := remove(p[1], "tls"); tls != nil {
+			d := w.doc("RegistryTLSConfig", host, everyone)
+			comment(d)
+			w.moveTLS(d, field{path: f.path, key: key, val: tls, line: key.Line})
+		}
+	}
+}
+
+// moveTLS moves a registry's TLS settings: certificates are PEM now, not base64 of it.
+func (w *rewriter) moveTLS(d *document, f field) {
+	for _, p := range pairs(f.val) {
+		switch p[0].Value {
+		case "ca":
+			d.set(p[0], w.pem(f, p[1]), "ca")
+		case "clientIdentity":
+			for _, c := range pairs(p[1]) {
+				name := map[string]string{"crt": "cert", "key": "key"}[c[0].Value]
+				d.set(renamed(c[0], name), w.pem(f, c[1]), "clientIdentity", name)
+			}
+		default:
+			d.set(p[0], p[1], p[0].Value)
+		}
+	}
+}
+
+func (w *rewriter) pem(f field, n *yaml.Node) *yaml.Node {
+	text, ok := decode(n.Value)
+	if !ok {
+		w.note(ByHand, f, "a certificate or key that is a variable must be PEM now, not base64 of it")
+		return n
+	}
+	c := *n
+	c.Value, c.Tag, c.Style = text, "!!str", yaml.LiteralStyle
+	return &c
+}
