@@ -110,13 +110,14 @@ func manage(env *testscript.Env, sim *simulator.Simulator) (*app.App, error) {
 // commands are those of the scripts beside the program itself.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exits":   exits,
-		"field":   field,
-		"journal": journal,
-		"port":    port,
-		"await":   await,
-		"mode":    mode,
-		"until":   until,
+		"exits":    exits,
+		"registry": keepRegistry,
+		"field":    field,
+		"journal":  journal,
+		"port":     port,
+		"await":    await,
+		"mode":     mode,
+		"until":    until,
 	}
 }
 
