@@ -119,7 +119,7 @@ func (k *making) upTo(n int, part *filled) (*documents, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return d, problemsOf(c, k.contract), nil
+	return d, problemsOf(c), nil
 }
 
 // error is what Render gives: it names the server, and holds no secret of the cluster.

@@ -14,6 +14,8 @@ type Explained struct {
 	Values  []Origin // every scalar, and every empty list and map, in the order of the text
 	Removed []Origin // what patches took away; Line is 0
 	Idle    []string // patches that changed nothing
+	// Warnings are what Talos says of the config though it takes it.
+	Warnings []string
 }
 
 // Origin is a value and who set it.
@@ -56,7 +58,11 @@ func (m *maker) explain(in *Input) (Explained, error) {
 		}
 	}
 	t.report(&out)
-	return out, nil
+	c, err := d.container()
+	if err == nil {
+		out.Warnings = warningsOf(c)
+	}
+	return out, err
 }
 
 // tracer follows values from patch to patch.

@@ -24,11 +24,11 @@ var secretsOf = func() func(string) ([]byte, error) {
 	}
 }()
 
-func input(t *testing.T, talos, kubernetes string, role fleet.Role, patches ...Patch) Input {
-	t.Helper()
+func input(tb testing.TB, talos, kubernetes string, role fleet.Role, patches ...Patch) Input {
+	tb.Helper()
 	secrets, err := secretsOf(talos)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return Input{
 		Server: "worker-1", ClusterName: "prod", Endpoint: "https://203.0.113.10:6443", Secrets: secrets,

@@ -100,7 +100,7 @@ func (m *maker) render(in *Input) ([]byte, error) {
 	if err != nil {
 		return nil, k.refused(len(k.steps)-1, err)
 	}
-	if problems := problemsOf(c, k.contract); len(problems) > 0 {
+	if problems := problemsOf(c); len(problems) > 0 {
 		return nil, k.invalid(problems)
 	}
 	return d.encode()

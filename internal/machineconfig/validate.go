@@ -19,33 +19,39 @@ func (metal) String() string        { return "metal" }
 func (metal) RequiresInstall() bool { return true }
 func (metal) InContainer() bool     { return false }
 
-// problemsOf is what Talos of that contract would refuse: strict validation for metal.
-func problemsOf(c config.Provider, contract *config.VersionContract) []string {
-	if !c.CompleteForBoot() {
-		return []string{"the config is incomplete: a patch deleted what a node needs to boot"}
-	}
-	_, err := c.ValidateAsClient(metal{}, validation.WithStrict())
-	if err == nil {
-		return nil
-	}
-	var out []string
-	for _, p := range flatten(err, "") {
-		if !ofNewest(p, contract) && !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	return out
+// problemsOf is what Talos would refuse: strict validation for metal. What is only deprecated is none: the library
+// knows no version, and calls fields deprecated which older nodes have no other for.
+func problemsOf(c config.Provider) []string {
+	problems, _ := judge(c)
+	return problems
 }
 
-// ofNewest says whether a problem is one only for the newest Talos, which the library thinks of, and not for that of
-// the contract: it compares Kubernetes with the newest (CheckVersions did that with the right one), and warns of
-// fields which got their own documents in 1.14 only.
-func ofNewest(problem string, contract *config.VersionContract) bool {
-	if strings.HasSuffix(problem, "is too old to be used with Talos "+strings.TrimPrefix(NewestTalos(), "v")) {
-		return true
+// warningsOf is what Talos takes, but says something about.
+func warningsOf(c config.Provider) []string {
+	_, warnings := judge(c)
+	return warnings
+}
+
+func judge(c config.Provider) (problems, warnings []string) {
+	if !c.CompleteForBoot() {
+		return []string{"the config is incomplete: a patch deleted what a node needs to boot"}, nil
 	}
-	return !contract.MultidocKubernetesConfigSupported() &&
-		(strings.Contains(problem, ".machine.files is deprecated") || strings.Contains(problem, ".machine.baseRuntimeSpecOverrides is deprecated"))
+	warnings, err := c.ValidateAsClient(metal{}, validation.WithStrict())
+	if err == nil {
+		return nil, warnings
+	}
+	for _, p := range flatten(err, "") {
+		text, warning := strings.CutPrefix(p, "warning: ")
+		switch {
+		case warning && strings.Contains(text, "deprecated"):
+			warnings = append(warnings, text)
+		case strings.HasSuffix(p, "is too old to be used with Talos "+strings.TrimPrefix(NewestTalos(), "v")):
+			// The library compares Kubernetes with the newest Talos only; CheckVersions did that with the right one.
+		case !slices.Contains(problems, p):
+			problems = append(problems, p)
+		}
+	}
+	return problems, warnings
 }
 
 // flatten makes a list of the library's nested lists of errors.

@@ -1,0 +1,167 @@
+package machineconfig
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/config/encoder"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// The goals of rendering, as shares of what the library does without us.
+const goalOfBare = 0.7
+
+// BenchmarkRender prints, side by side, what the library needs to generate and encode a config with nothing else (its
+// secrets parsed beforehand), what we need for the config of a server never seen before (variables, patches, strict
+// validation included), and for one that was rendered before. Every core renders.
+func BenchmarkRender(b *testing.B) {
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "\tbare/s\tcold/s\tof bare\tcached/s\tbare p50\tp99\tcold p50\tp99\tcached p50\tp99\tbytes/config\t\n")
+	for b.Loop() {
+		for _, v := range versions {
+			for _, role := range []fleet.Role{fleet.Worker, fleet.ControlPlane} {
+				compare(b, w, v.talos, v.kubernetes, role)
+			}
+		}
+	}
+	w.Flush()
+	fmt.Fprintf(os.Stdout, "\nper second and core, on %d cores; goal: cold at least %.1f of bare\n%s\n", runtime.GOMAXPROCS(0), goalOfBare, table.String())
+}
+
+func compare(b *testing.B, w *tabwriter.Writer, talos, kubernetes string, role fleet.Role) {
+	in := readme(b, talos, kubernetes, role)
+	cold, kept := NewCache(0), NewCache(1<<30)
+	if _, err := Render(in); err != nil {
+		b.Fatal(err)
+	}
+	var server atomic.Int64
+	bare := bareOf(b, &in)
+	renders := []func(){
+		bare,
+		func() { mustRender(b, cold, numbered(in, server.Add(1))) },
+		func() { mustRender(b, kept, numbered(in, server.Add(1)%1000)) },
+	}
+	for i := range int64(1000) {
+		mustRender(b, kept, numbered(in, i))
+	}
+	var rates [3][]float64
+	var times [3][]time.Duration
+	for range 3 { // in turn, so that what else the machine does hits all alike
+		for i, render := range renders {
+			rate, took := measure(render, 150*time.Millisecond)
+			rates[i], times[i] = append(rates[i], rate), append(times[i], took...)
+		}
+	}
+	rate := func(i int) float64 { return slices.Sorted(slices.Values(rates[i]))[1] }
+	share := rate(1) / rate(0)
+	stats := kept.Stats()
+	fmt.Fprintf(w, "%s %s\t%.0f\t%.0f\t%.2f\t%.0f\t", talos, role, rate(0), rate(1), share, rate(2))
+	for i := range times {
+		fmt.Fprintf(w, "%v\t%v\t", percentile(times[i], 50), percentile(times[i], 99))
+	}
+	fmt.Fprintf(w, "%d\t\n", stats.Bytes/int64(stats.Entries))
+	b.ReportMetric(share, fmt.Sprintf("of-bare-%s-%s(>%.1f)", talos, role, goalOfBare))
+}
+
+// readme is a server with the patches of the reference README, in the form its Talos version wants.
+func readme(tb testing.TB, talos, kubernetes string, role fleet.Role) Input {
+	tb.Helper()
+	patches := []Patch{
+		{`config prod, patch "all"`, "machine:\n  sysctls:\n    vm.max_map_count: 262144\n    net.core.somaxconn: 65535\n  kernel:\n    modules:\n      - name: br_netfilter\n"},
+		{`config prod, patch "network"`, `machine:
+  network:
+    interfaces:
+      - interface: eth0
+        addresses:
+          - ${public_ip}/32
+        routes:
+          - network: 0.0.0.0/0
+            gateway: 203.0.113.1
+        vlans:
+          - addresses:
+              - ${private_ip}/21
+            mtu: 1400
+            vlanId: ${vlan}
+`},
+		{`config prod, patch "encryption"`, "machine:\n  systemDiskEncryption:\n    ephemeral: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n    state: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n"},
+	}
+	if role == fleet.ControlPlane {
+		patches = append(patches, Patch{`config prod, patch "control-plane"`, "machine:\n  files:\n    - content: |\n        [metrics]\n          address = \"0.0.0.0:11234\"\n      path: /etc/cri/conf.d/20-customization.part\n      op: create\n"})
+	}
+	return input(tb, talos, kubernetes, role, patches...)
+}
+
+func numbered(in Input, i int64) Input {
+	v := Variables{}
+	for name, value := range in.Variables {
+		v[name] = value
+	}
+	v["hostname"] = fmt.Sprintf("worker-%d", i)
+	v["private_ip"] = fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255)
+	in.Variables, in.Server = v, v["hostname"]
+	in.InstallDisk = fmt.Sprintf("eui.%016x", i)
+	return in
+}
+
+func mustRender(b *testing.B, c *Cache, in Input) {
+	if _, err := c.Render(in); err != nil {
+		b.Error(err)
+	}
+}
+
+func bareOf(b *testing.B, in *Input) func() {
+	contract, err := contractOf(in.TalosVersion)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bundle, err := loadBundle(in.Secrets)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		p, err := in.generate(bundle, contract)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		if _, err := p.EncodeBytes(encoder.WithComments(encoder.CommentsDisabled)); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// measure has every core do the same for a while: how often a second and core, and how long each took.
+func measure(do func(), d time.Duration) (rate float64, took []time.Duration) {
+	cores := runtime.GOMAXPROCS(0)
+	all := make([][]time.Duration, cores)
+	runtime.GC()
+	begun := time.Now()
+	var wait sync.WaitGroup
+	for c := range cores {
+		wait.Go(func() {
+			for time.Since(begun) < d {
+				at := time.Now()
+				do()
+				all[c] = append(all[c], time.Since(at))
+			}
+		})
+	}
+	wait.Wait()
+	took = slices.Concat(all...)
+	return float64(len(took)) / time.Since(begun).Seconds() / float64(cores), took
+}
+
+func percentile(took []time.Duration, p int) time.Duration {
+	slices.Sort(took)
+	return took[len(took)*p/100].Round(time.Microsecond)
+}
