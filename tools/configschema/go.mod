@@ -1,0 +1,3 @@
+module github.com/talos-manager/talos-manager/tools/configschema
+
+go 1.26.5
