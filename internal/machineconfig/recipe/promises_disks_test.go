@@ -21,8 +21,8 @@ func diskPromises() []promise {
 		{"disk-encryption", "static", Params{"ephemeral": "static", "passphrase": secret}, func(k kept) {
 			k.keysAre([]string{"0 nodeID"}, []string{"0 static " + secret})
 		}},
-		{"disk-encryption", "static for both, with a warning", Params{"state": "static", "ephemeral": "static", "passphrase": "p"}, func(k kept) {
-			k.keysAre([]string{"0 static p"}, []string{"0 static p"})
+		{"disk-encryption", "static for both, with a warning", Params{"state": "static", "ephemeral": "static", "passphrase": "p", "state_passphrase": "q", "slot": 1}, func(k kept) {
+			k.keysAre([]string{"0 static q"}, []string{"1 static p"})
 			k.want(strings.Contains(strings.Join(k.Notes, " "), "unencrypted in the META partition"), "no warning in %q", k.Notes)
 		}},
 		{"disk-encryption", "kms", Params{"state": "kms", "ephemeral": "kms", "kms_endpoint": "https://192.0.2.21:4443"}, func(k kept) {
