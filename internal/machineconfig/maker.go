@@ -37,7 +37,7 @@ type baseKey struct {
 	secrets                              Key
 	cluster, endpoint, talos, kubernetes string
 	role                                 fleet.Role
-	image                                string
+	image, disk                          string
 }
 
 // patchKey is all that the reading of a patch depends on.
@@ -159,6 +159,7 @@ func (k *making) read(text string) checked {
 func (m *maker) generated(in *Input, contract *config.VersionContract) ([]*encoded, error) {
 	key := baseKey{
 		secrets: sha256.Sum256(in.Secrets), cluster: in.ClusterName, endpoint: in.Endpoint, talos: contract.String(),
+		kubernetes: in.KubernetesVersion, role: in.Role, image: in.InstallImage, disk: in.anyDisk(),
 	}
 	if base, ok := m.bases.get(key); ok {
 		return base, nil
