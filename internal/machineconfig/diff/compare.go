@@ -68,7 +68,32 @@ func compareDocuments(a, b []document) []Document {
 			out = appendDocument(out, Removed, &lost[0], nil)
 		}
 	}
+	for _, kind := range orderedDocuments {
+		out = appendMoved(out, kind, a, b)
+	}
 	slices.SortStableFunc(out, func(x, y Document) int { return cmp.Compare(rank(x), rank(y)) })
+	return out
+}
+
+// appendMoved adds that documents of a kind stand in another order.
+func appendMoved(out []Document, kind string, a, b []document) []Document {
+	before, after := namesOf(kind, a), namesOf(kind, b)
+	stayed := slices.DeleteFunc(slices.Clone(before), func(n string) bool { return !slices.Contains(after, n) })
+	stay := slices.DeleteFunc(slices.Clone(after), func(n string) bool { return !slices.Contains(before, n) })
+	if slices.Equal(stayed, stay) {
+		return out
+	}
+	change := Change{Op: Moved, Old: texts(stayed), New: texts(stay)}
+	return append(out, Document{Kind: kind, APIVersion: "v1alpha1", Op: Moved, Changes: []Change{change}})
+}
+
+func namesOf(kind string, docs []document) []string {
+	var out []string
+	for _, d := range docs {
+		if d.kind == kind {
+			out = append(out, d.name)
+		}
+	}
 	return out
 }
 

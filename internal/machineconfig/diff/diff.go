@@ -7,7 +7,7 @@ const (
 	Added   Op = "added"
 	Removed Op = "removed"
 	Changed Op = "changed"
-	Moved   Op = "moved" // the elements of a list are the same, in another order
+	Moved   Op = "moved" // the elements of a list, or the documents of a kind, are in another order
 )
 
 // Diff is what differs between an old and a new machine config.

@@ -22,6 +22,8 @@ func (s *shape) unsaid(v *value) bool {
 		switch {
 		case s.unset == never:
 			return false
+		case v.nature == scalar && s.unset == "0":
+			return s.zero(v)
 		case v.nature == scalar:
 			return v.node.Value == s.unset || s.sameText(v, s.unset)
 		case s.unset != "{}":

@@ -8,6 +8,11 @@ func listRuleOf(kind, path string) listRule {
 	return listRules[path]
 }
 
+// orderedDocuments are the kinds whose documents are read in the order in which they are written: the authorizers of the
+// API server are asked in that order (k8s/control_plane.go of Talos). Documents of other kinds are sorted by Talos, or
+// are of their own.
+var orderedDocuments = []string{"KubeAuthorizerConfig"}
+
 // listRules are the lists that are more than values in an order that counts. Each says why.
 var listRules = map[string]listRule{
 	// Names and addresses of certificates, and bundles of authorities: sets by nature.
@@ -30,26 +35,26 @@ var listRules = map[string]listRule{
 	// The network controllers make a resource of each, named after it, and read those by name.
 	"machine.network.interfaces":                                {key: "interface|deviceSelector"},
 	"machine.network.interfaces[].addresses":                    {set: true},
-	"machine.network.interfaces[].routes":                       {key: "network"},
+	"machine.network.interfaces[].routes":                       {key: "network", set: true},
 	"machine.network.interfaces[].vlans":                        {key: "vlanId"},
 	"machine.network.interfaces[].vlans[].addresses":            {set: true},
-	"machine.network.interfaces[].vlans[].routes":               {key: "network"},
-	"machine.network.interfaces[].wireguard.peers":              {key: "publicKey"}, // sorted by Talos
+	"machine.network.interfaces[].vlans[].routes":               {key: "network", set: true},
+	"machine.network.interfaces[].wireguard.peers":              {key: "publicKey", set: true}, // sorted by Talos
 	"machine.network.interfaces[].wireguard.peers[].allowedIPs": {set: true},
 	"machine.network.interfaces[].bridge.interfaces":            {set: true},
 	"machine.network.extraHostEntries":                          {key: "ip"},
-	"addresses":                                                 {key: "address"},
-	"routes":                                                    {key: "destination"},
-	"VethConfig peer.addresses":                                 {key: "address"},
-	"VethConfig peer.routes":                                    {key: "destination"},
-	"WireguardConfig peers":                                     {key: "publicKey"},
+	"addresses":                                                 {key: "address", set: true},
+	"routes":                                                    {key: "destination", set: true},
+	"VethConfig peer.addresses":                                 {key: "address", set: true},
+	"VethConfig peer.routes":                                    {key: "destination", set: true},
+	"WireguardConfig peers":                                     {key: "publicKey", set: true},
 	"WireguardConfig peers[].allowedIPs":                        {set: true},
 	"BridgeConfig links":                                        {set: true}, // unlike a bond's, where the first gives the MAC
 	"VRFConfig links":                                           {set: true},
 	"KubeSpanEndpointsConfig extraAnnouncedEndpoints":           {set: true},
 	"BGPInstanceConfig neighbors":                               {key: "address|name", ordered: true},
 	"ResolverConfig nameservers":                                {key: "address", ordered: true}, // asked in this order
-	"NetworkRuleConfig ingress":                                 {key: "subnet"},
+	"NetworkRuleConfig ingress":                                 {key: "subnet", set: true},
 	"NetworkRuleConfig portSelector.ports":                      {set: true},
 	"EthernetConfig wakeOnLan":                                  {set: true},
 
@@ -59,7 +64,7 @@ var listRules = map[string]listRule{
 	"machine.files":                          {key: "path"},
 	"machine.kernel.modules":                 {key: "name"},
 	"machine.seccompProfiles":                {key: "name"},
-	"machine.logging.destinations":           {key: "endpoint"},
+	"machine.logging.destinations":           {key: "endpoint", set: true},
 	"machine.kubelet.extraMounts":            {key: "destination", ordered: true}, // one may be within another
 	"cluster.apiServer.extraVolumes":         {key: "mountPath"},
 	"cluster.controllerManager.extraVolumes": {key: "mountPath"},

@@ -10,8 +10,8 @@ import (
 // of values in an order that counts.
 type listRule struct {
 	key     string // the field that names an element: "name", "metadata.name", "interface|deviceSelector"; "=" for NAME=value
-	set     bool   // values in no order
-	ordered bool   // named, but in an order that counts
+	set     bool   // in no order, also where several have one name
+	ordered bool   // named, but in an order that counts; with neither, the order counts where several have one name
 }
 
 // list compares two lists, both there.
@@ -24,9 +24,9 @@ func (c *comparer) list(s *shape, p place, a, b *value) {
 		rule = listRule{key: "name", ordered: true} // of plain YAML, as Kubernetes has it
 	}
 	switch {
+	case rule.key != "" && c.byKey(rule, elem, p, a, b):
 	case rule.set:
 		c.set(elem, p, a, b)
-	case rule.key != "" && c.byKey(rule, elem, p, a, b):
 	default:
 		c.sequence(elem, s, p, a, b)
 	}

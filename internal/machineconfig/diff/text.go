@@ -1,8 +1,13 @@
 package diff
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,12 +29,13 @@ func Text(d *Diff, v *Verdict) string {
 	}
 	var b strings.Builder
 	next := 0
+	said := map[string]bool{}
 	note := func() string {
 		if v == nil || next >= len(v.Outcomes) {
 			return ""
 		}
 		next++
-		return v.Outcomes[next-1].note()
+		return v.Outcomes[next-1].note(said)
 	}
 	for _, doc := range d.Documents {
 		fmt.Fprintf(&b, "%s %s", mark(doc.Op), oneLine(doc.Title()))
@@ -43,7 +49,7 @@ func Text(d *Diff, v *Verdict) string {
 	}
 	if v != nil {
 		for _, o := range v.Outcomes[min(next, len(v.Outcomes)):] {
-			fmt.Fprintf(&b, "~ %s%s\n", o.Path, o.note())
+			fmt.Fprintf(&b, "~ %s%s\n", o.Path, o.note(said))
 		}
 		b.WriteString(v.Summary() + "\n")
 	}
@@ -60,8 +66,8 @@ func mark(op Op) string {
 	return "~"
 }
 
-// note is what stands behind a change that does not simply take effect.
-func (o *Outcome) note() string {
+// note is what stands behind a change that does not simply take effect. A reason is said once.
+func (o *Outcome) note(said map[string]bool) string {
 	if o.Effect == Immediate && o.Why == "" {
 		return ""
 	}
@@ -69,7 +75,8 @@ func (o *Outcome) note() string {
 	if len(o.Services) > 0 {
 		text += " of " + strings.Join(o.Services, ", ")
 	}
-	if o.Why != "" {
+	if o.Why != "" && !said[o.Why] {
+		said[o.Why] = true
 		text += ": " + o.Why
 	}
 	return oneLine(text)
@@ -101,7 +108,7 @@ const (
 )
 
 func (c *Change) write(b *strings.Builder, note string) {
-	head := indent + mark(c.Op) + " " + oneLine(c.Path)
+	head := indent + mark(c.Op) + " " + oneLine(cmp.Or(c.Path, "documents"))
 	before, after := short(c.Old), short(c.New)
 	switch {
 	case c.Secret && c.Op == Changed && before == after:
@@ -134,6 +141,9 @@ func short(v any) string {
 	case nil:
 		return "none"
 	case string:
+		if about := certificate(v); about != "" {
+			return about
+		}
 		if strings.Contains(strings.TrimSuffix(v, "\n"), "\n") {
 			return ""
 		}
@@ -144,6 +154,26 @@ func short(v any) string {
 		return ""
 	}
 	return flow(v)
+}
+
+// certificate says what a certificate is, in PEM or base64 of it, instead of its letters.
+func certificate(text string) string {
+	if raw, err := base64.StdEncoding.DecodeString(text); err == nil {
+		text = string(raw)
+	}
+	if !strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN CERTIFICATE-----") {
+		return ""
+	}
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || len(bytes.TrimSpace(rest)) > 0 {
+		return ""
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return oneLine(fmt.Sprintf("certificate of %s until %s (sha256 %x)", cmp.Or(c.Subject.String(), "no subject"), c.NotAfter.UTC().Format("2006-01-02"), sum[:4]))
 }
 
 // flow writes plain values as YAML does on one line.
