@@ -109,6 +109,8 @@ type Cluster struct {
 	ConfigID          string // default config of its servers; may be empty
 	SchematicID       string // default schematic; may be empty: the plain one
 	VSwitchID         string // may be empty
+	PrivateNetwork    string // of its servers, "10.0.0.0/16"; may be empty: not known
+	PrivateMTU        int    // 0: what the provider has
 	Secrets           []byte // Talos secrets bundle, YAML; sealed in the store
 	CreatedAt         time.Time
 	// BootstrapServerID is the control plane chosen to bootstrap etcd. It is written once, before the call is

@@ -20,81 +20,106 @@ type AssignmentChange struct {
 	Patch                      *string // the patch of the server's layer that is named "own"; "" removes it
 	// Force lets a control plane go that etcd may still count as a member.
 	Force bool
+	// Draft keeps the assignment, but it is not in effect: the server cannot be installed until it is assigned without.
+	Draft bool
 }
 
 // Assign says what a server is to be. It is refused while the server is a node, or is being made one: its config
 // would no longer be what it runs. Clearing the cluster of a node gives it free to be installed anew; nothing happens
 // to the machine, to its node object and to etcd, so a control plane of a running cluster goes only by force.
-func (m *Manager) Assign(ctx context.Context, actor, ref string, change AssignmentChange) (fleet.Server, error) {
-	s, err := m.Store.Server(ctx, ref)
-	if err != nil {
-		return s, err
-	}
-	leaves := change.Cluster != nil && *change.Cluster == ""
-	if err := m.mayAssign(ctx, s, leaves); err != nil {
-		return s, err
-	}
-	own, err := m.Store.Layer(ctx, fleet.ScopeServer, s.ID)
-	if err != nil {
-		return s, err
-	}
-	a, contents := fleet.Assignment{}, fleet.Contents{}
-	if !leaves {
-		if a, err = m.changed(ctx, s, change); err != nil {
-			return s, err
+func (m *Manager) Assign(ctx context.Context, actor, ref string, change AssignmentChange) (assigned fleet.Server, err error) {
+	err = m.save(ctx, func(now *snapshot) (*edited, error) {
+		s, err := m.Store.Server(ctx, ref)
+		if err != nil {
+			return nil, err
 		}
-		contents = own.Clone()
-		if change.Patch != nil {
-			contents.SetText(fleet.PatchOwn, *change.Patch)
+		leaves := change.Cluster != nil && *change.Cluster == ""
+		if err := m.mayAssign(ctx, s, leaves); err != nil {
+			return nil, err
 		}
-		if err := m.try(ctx, s, a, contents); err != nil {
-			return s, err
-		}
-	}
-	if err := m.mayLeave(ctx, s, a, change.Force); err != nil {
-		return s, err
-	}
-	before := s
-	err = m.Store.Edit(ctx, "assign server "+s.Name, nil, func(e *store.Edit) (err error) {
-		if !contents.Empty() || !own.Empty() {
-			_, err = e.Layer(ctx, store.LayerEdit{Scope: fleet.ScopeServer, OwnerID: s.ID, Contents: contents, Verb: store.VerbSave, Actor: actor, Base: own.Revision})
-			if err != nil {
-				return err
+		to := fleet.Assignment{}
+		own := fleet.Contents{}
+		if !leaves {
+			if to, own, err = m.tryAssignment(ctx, now, s, change); err != nil {
+				return nil, err
 			}
 		}
-		s, err = e.Assign(ctx, s.ID, a)
-		return err
+		if err := m.mayLeave(ctx, s, to, change.Force); err != nil {
+			return nil, err
+		}
+		was := now.Layer(fleet.ScopeServer, s.ID)
+		return &edited{doing: "assign server " + s.Name, write: func(e *store.Edit) (err error) {
+			if err := writeOwn(ctx, e, actor, was, own, leaves); err != nil {
+				return err
+			}
+			assigned, err = m.writeAssignment(ctx, e, actor, s, to)
+			return err
+		}}, nil
 	})
+	return assigned, err
+}
+
+// tryAssignment checks what a server is to be, and renders its config; a draft may be broken.
+func (m *Manager) tryAssignment(ctx context.Context, now *snapshot, s fleet.Server, change AssignmentChange) (a fleet.Assignment, own fleet.Contents, err error) {
+	if a, err = changed(now, s, change); err != nil {
+		return a, own, err
+	}
+	of, err := m.find(ctx, now, LayerRef{Scope: fleet.ScopeServer, Owner: s.ID})
+	if err != nil {
+		return a, own, err
+	}
+	own = now.Layer(fleet.ScopeServer, s.ID).Clone()
+	t := now.try("assigning server " + s.Name)
+	t.alone = true
+	is := s
+	is.Assignment = a
+	t.setServer(s, is)
+	if change.Patch != nil {
+		own.SetText(fleet.PatchOwn, *change.Patch)
+		of.cluster, of.role = now.Clusters[a.ClusterID], a.Role
+		t.setLayer(of, own)
+	}
+	if err := checkContents(&of, &own); err != nil {
+		return a, own, t.hideAll(err)
+	}
+	if a.Draft {
+		return a, own, nil
+	}
+	return a, own, m.check(ctx, t)
+}
+
+// writeOwn writes a server's own layer with its assignment. Who leaves a cluster leaves its patches behind: what is
+// right in one cluster may be wrong in the next. They stay in the history.
+func writeOwn(ctx context.Context, e *store.Edit, actor string, was fleet.Layer, own fleet.Contents, leaves bool) error {
+	edit := store.LayerEdit{Scope: fleet.ScopeServer, OwnerID: was.OwnerID, Contents: own, Verb: store.VerbSave, Actor: actor}
+	if leaves {
+		edit.Why = "left its cluster"
+		discard := edit
+		discard.Verb = store.VerbDiscard
+		if _, err := e.Layer(ctx, discard); err != nil {
+			return err
+		}
+	}
+	if own.Empty() && was.Empty() {
+		return nil
+	}
+	_, err := e.Layer(ctx, edit)
+	return err
+}
+
+func (m *Manager) writeAssignment(ctx context.Context, e *store.Edit, actor string, s fleet.Server, to fleet.Assignment) (fleet.Server, error) {
+	before := s
+	s, err := e.Assign(ctx, s.ID, to)
 	if err != nil {
 		return s, err
 	}
-	if leaves && s.State != fleet.Known {
-		if err := m.Store.SetState(ctx, s.ID, s.State, fleet.Known); err != nil {
+	if !to.Assigned() && s.State != fleet.Known {
+		if err := e.SetState(ctx, s.ID, s.State, fleet.Known); err != nil {
 			return s, err
 		}
 		s.State = fleet.Known
 	}
-	return s, m.audit(ctx, actor, "server.assign", "server", s.ID, describe(before, s))
-}
-
-// try renders a server's config as it would be.
-func (m *Manager) try(ctx context.Context, s fleet.Server, a fleet.Assignment, own fleet.Contents) error {
-	now, _, err := m.Renderer.now(ctx)
-	if err != nil {
-		return err
-	}
-	if err := own.Validate("server "+s.Name, fleet.ScopeServer); err != nil {
-		return err
-	}
-	try := *now
-	try.changes = map[layerKey]fleet.Contents{{fleet.ScopeServer, s.ID}: own}
-	s.Assignment = a
-	made, err := try.compose(s)
-	if err != nil {
-		return err
-	}
-	_, err = m.Renderer.render(made.Input)
-	return err
+	return s, e.Event(ctx, m.event(actor, "server.assign", "server", s.ID, describe(before, s)))
 }
 
 func (m *Manager) mayAssign(ctx context.Context, s fleet.Server, leaves bool) error {
@@ -137,6 +162,8 @@ func (m *Manager) mayLeave(ctx context.Context, s fleet.Server, to fleet.Assignm
 // describe says what an assignment is, and what it leaves undone.
 func describe(before, s fleet.Server) string {
 	switch {
+	case s.Assignment.Draft:
+		return "draft: " + s.Name + " is to be a " + string(s.Assignment.Role) + " named " + s.Hostname()
 	case s.Assignment.Assigned():
 		return s.Name + " is to be a " + string(s.Assignment.Role) + " named " + s.Hostname()
 	case isNode(before):
@@ -147,8 +174,9 @@ func describe(before, s fleet.Server) string {
 }
 
 // changed applies a change to a server's assignment and checks the result.
-func (m *Manager) changed(ctx context.Context, s fleet.Server, c AssignmentChange) (fleet.Assignment, error) {
+func changed(now *snapshot, s fleet.Server, c AssignmentChange) (fleet.Assignment, error) {
 	a := s.Assignment
+	a.Draft = c.Draft
 	for _, f := range []struct{ to, from *string }{
 		{&a.Hostname, c.Hostname},
 		{&a.PrivateIP, c.PrivateIP},
@@ -162,7 +190,7 @@ func (m *Manager) changed(ctx context.Context, s fleet.Server, c AssignmentChang
 	if strings.HasPrefix(a.InstallDisk, "0x") {
 		a.InstallDisk = fleet.TalosWWID(a.InstallDisk) // as lsblk prints it
 	}
-	if err := m.references(ctx, &a, c); err != nil {
+	if err := references(now, &a, c); err != nil {
 		return a, err
 	}
 	if c.Role != nil {
@@ -171,42 +199,36 @@ func (m *Manager) changed(ctx context.Context, s fleet.Server, c AssignmentChang
 	if a.Role == "" {
 		a.Role = fleet.GuessRole(s.Name)
 	}
-	return a, checkAssignment(s, a)
+	return a, checkAssignment(s, a, now.Clusters[a.ClusterID])
 }
 
 // references looks up the records an assignment names.
-func (m *Manager) references(ctx context.Context, a *fleet.Assignment, c AssignmentChange) error {
+func references(now *snapshot, a *fleet.Assignment, c AssignmentChange) error {
 	if c.Cluster != nil {
-		cluster, err := m.Store.Cluster(ctx, *c.Cluster)
+		cluster, err := now.clusterOf(*c.Cluster)
 		if err != nil {
 			return err
 		}
 		a.ClusterID = cluster.ID
 	}
 	if c.Config != nil {
-		a.ConfigID = ""
-		if *c.Config != "" {
-			config, err := m.Store.Config(ctx, *c.Config)
-			if err != nil {
-				return err
-			}
-			a.ConfigID = config.ID
+		config, err := now.configOf(*c.Config)
+		if err != nil {
+			return err
 		}
+		a.ConfigID = config.ID
 	}
 	if c.Schematic != nil {
-		a.SchematicID = ""
-		if *c.Schematic != "" {
-			schematic, err := m.Store.Schematic(ctx, *c.Schematic)
-			if err != nil {
-				return err
-			}
-			a.SchematicID = schematic.ID
+		schematic, err := now.schematicOf(*c.Schematic)
+		if err != nil {
+			return err
 		}
+		a.SchematicID = schematic.ID
 	}
 	return nil
 }
 
-func checkAssignment(s fleet.Server, a fleet.Assignment) error {
+func checkAssignment(s fleet.Server, a fleet.Assignment, c fleet.Cluster) error {
 	if !a.Assigned() {
 		return fleet.Errorf(fleet.Invalid, "server %s: no cluster is given", s.Name).WithHint("name one: --cluster NAME")
 	}
@@ -217,15 +239,28 @@ func checkAssignment(s fleet.Server, a fleet.Assignment) error {
 	if err := fleet.CheckName("host", s.Hostname()); err != nil {
 		return err
 	}
-	if a.PrivateIP != "" {
-		if _, err := netip.ParseAddr(a.PrivateIP); err != nil {
-			return fleet.Errorf(fleet.Invalid, "server %s: private address %q: %w", s.Name, a.PrivateIP, err).WithHint("write it without a prefix length, as 10.0.1.1")
-		}
+	if err := checkPrivateIP(s, a.PrivateIP, c); err != nil {
+		return err
 	}
 	if err := checkInstallDisk(s, a.InstallDisk); err != nil {
 		return err
 	}
 	return checkEphemeralDisk(s, a)
+}
+
+func checkPrivateIP(s fleet.Server, address string, c fleet.Cluster) error {
+	if address == "" {
+		return nil
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return fleet.Errorf(fleet.Invalid, "server %s: private address %q: %w", s.Name, address, err).WithHint("write it without a prefix length, as 10.0.1.1")
+	}
+	if network, err := netip.ParsePrefix(c.PrivateNetwork); err == nil && !network.Contains(ip) {
+		return fleet.Errorf(fleet.Invalid, "server %s: private address %s is not in the private network %s of cluster %s", s.Name, address, c.PrivateNetwork, c.Name).
+			WithHint("choose an address of the network")
+	}
+	return nil
 }
 
 func checkEphemeralDisk(s fleet.Server, a fleet.Assignment) error {

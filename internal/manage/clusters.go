@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -18,6 +19,8 @@ type NewCluster struct {
 	Config            string // name or id, "" for none
 	Schematic         string // name or id, "" for the plain one
 	VSwitchID         string
+	PrivateNetwork    string // of its servers, "10.0.0.0/16"; "" if it is not known
+	PrivateMTU        int    // 0: what the provider has
 	Secrets           []byte // secrets bundle to take over; nil makes one
 }
 
@@ -26,6 +29,7 @@ func (m *Manager) CreateCluster(ctx context.Context, actor string, n NewCluster)
 	c := fleet.Cluster{
 		ID: fleet.NewID(), Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
 		KubernetesVersion: n.KubernetesVersion, VSwitchID: n.VSwitchID, Secrets: n.Secrets, CreatedAt: m.Now(),
+		PrivateNetwork: n.PrivateNetwork, PrivateMTU: n.PrivateMTU,
 	}
 	if c.TalosVersion == "" {
 		c.TalosVersion = machineconfig.NewestTalos()
@@ -63,7 +67,22 @@ func checkCluster(c fleet.Cluster) error {
 		return fleet.Errorf(fleet.Invalid, "cluster %s: endpoint %q", c.Name, c.Endpoint).
 			WithHint("write it as https://HOST:6443, where HOST is a load balancer, a DNS name or the first control plane")
 	}
+	if err := checkPrivateNetwork(c); err != nil {
+		return err
+	}
 	return machineconfig.CheckVersions(c.TalosVersion, c.KubernetesVersion)
+}
+
+func checkPrivateNetwork(c fleet.Cluster) error {
+	if c.PrivateNetwork != "" {
+		if p, err := netip.ParsePrefix(c.PrivateNetwork); err != nil || p != p.Masked() {
+			return fleet.Errorf(fleet.Invalid, "cluster %s: private network %q", c.Name, c.PrivateNetwork).WithHint("write it as 10.0.0.0/16")
+		}
+	}
+	if c.PrivateMTU != 0 && (c.PrivateMTU < 576 || c.PrivateMTU > 9000) {
+		return fleet.Errorf(fleet.Invalid, "cluster %s: MTU %d", c.Name, c.PrivateMTU).WithHint("a vSwitch has 1400, a Cloud network 1450; 0 means just that")
+	}
+	return nil
 }
 
 func (m *Manager) clusterReferences(ctx context.Context, c *fleet.Cluster, n NewCluster) error {

@@ -5,127 +5,117 @@ import (
 	"fmt"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
-// SaveConfig keeps a new config (no ID) or changes one. It is refused if it would break a server that uses it, or
-// could work for none.
+// SaveConfig keeps a new config (no ID) or changes one that still is of c.Revision. It is refused if it would break a
+// server that uses it, or could work for none.
 func (m *Manager) SaveConfig(ctx context.Context, actor string, c fleet.Config) (fleet.Config, error) {
-	if err := fleet.CheckName("config", c.Name); err != nil {
-		return c, err
-	}
-	if err := c.Validate("config "+c.Name, fleet.ScopeConfig); err != nil {
-		return c, err
-	}
-	if err := m.checkConfig(ctx, c); err != nil {
-		return c, err
-	}
-	verb, save := "config.update", m.Store.UpdateConfig
+	return m.SaveConfigAs(ctx, actor, c, Save{Base: c.Revision})
+}
+
+// SaveConfigAs is SaveConfig with a reason, or as a draft: a new config is empty then until the draft is published.
+func (m *Manager) SaveConfigAs(ctx context.Context, actor string, c fleet.Config, how Save) (saved fleet.Config, err error) {
+	verb := "config.update"
 	if c.ID == "" {
-		verb, save = "config.create", m.Store.CreateConfig
+		verb, c.ID = "config.create", fleet.NewID()
 	}
-	c, err := save(ctx, c, actor)
-	if err != nil {
-		return c, err
-	}
-	return c, m.audit(ctx, actor, verb, "config", c.ID, fmt.Sprintf("%s, revision %.12s", c.Name, c.Revision))
-}
-
-// checkConfig renders the config for every server that uses it, or for a pretend one if none does yet.
-func (m *Manager) checkConfig(ctx context.Context, c fleet.Config) error {
-	users, err := m.usersOf(ctx, c.ID)
-	if err != nil {
-		return err
-	}
-	now, _, err := m.Renderer.now(ctx)
-	if err != nil {
-		return err
-	}
-	try := *now
-	try.changes = map[layerKey]fleet.Contents{{fleet.ScopeConfig, c.ID}: c.Contents}
-	for _, s := range users {
-		made, err := try.compose(s)
+	c.Revision = how.Base
+	err = m.save(ctx, func(now *snapshot) (*edited, error) {
+		old, known := now.Configs[c.ID]
+		if !known && verb == "config.update" {
+			return nil, fleet.Errorf(fleet.NotFound, "no config %q", c.ID).WithHint("`talos-manager config list` shows all")
+		}
+		t, err := m.tryConfig(ctx, now, c, old, how)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := m.Renderer.render(made.Input); err != nil {
-			return err
+		edit := store.LayerEdit{Verb: store.VerbSave, Actor: actor, Why: t.hideText(how.Why)}
+		if how.Draft {
+			edit.Verb = store.VerbDraft
 		}
-	}
-	if len(users) > 0 {
-		return nil
-	}
-	return m.checkPretend(c)
+		return &edited{doing: "save config " + c.Name, write: func(e *store.Edit) (err error) {
+			write := e.UpdateConfig
+			if !known {
+				write = e.CreateConfig
+			}
+			if saved, err = write(ctx, c, edit); err != nil {
+				return err
+			}
+			return e.Event(ctx, m.event(actor, verb, "config", c.ID, describeConfig(saved, old, c, edit)))
+		}}, nil
+	})
+	return saved, err
 }
 
-// usersOf lists the servers that are configured by a config, their own or their cluster's.
-func (m *Manager) usersOf(ctx context.Context, configID string) ([]fleet.Server, error) {
-	if configID == "" {
-		return nil, nil // a config that is not kept yet; servers without one have "" too
-	}
-	all, err := m.Store.Servers(ctx, store.ServerFilter{IncludeMissing: true})
-	if err != nil {
+// tryConfig checks a config that is to be saved.
+func (m *Manager) tryConfig(ctx context.Context, now *snapshot, c, old fleet.Config, how Save) (*trial, error) {
+	if err := fleet.CheckName("config", c.Name); err != nil {
 		return nil, err
 	}
-	clusters, err := m.Store.Clusters(ctx)
-	if err != nil {
-		return nil, err
+	t, of := now.try("config "+c.Name), configTarget(c)
+	if old.ID != "" {
+		of = configTarget(old)
 	}
-	uses := map[string]bool{}
-	for _, c := range clusters {
-		uses[c.ID] = c.ConfigID == configID
+	t.setLayer(of, c.Contents)
+	if err := m.touch(ctx, t); err != nil {
+		return t, err
 	}
-	var out []fleet.Server
-	for _, s := range all {
-		if s.Assignment.ConfigID == configID || s.Assignment.ConfigID == "" && s.Assignment.Assigned() && uses[s.Assignment.ClusterID] {
-			out = append(out, s)
-		}
+	if err := checkContents(&of, &c.Contents); err != nil {
+		return t, t.hideAll(err)
 	}
-	return out, nil
+	if how.Draft {
+		return t, nil
+	}
+	return t, m.check(ctx, t)
 }
 
-// checkPretend renders a config for a pretend control plane and worker of the newest Talos.
-func (m *Manager) checkPretend(c fleet.Config) error {
-	version := machineconfig.NewestTalos()
-	secrets, err := m.pretend.get(version, m.Now())
-	if err != nil {
-		return err
+func describeConfig(saved, old, c fleet.Config, edit store.LayerEdit) string {
+	what := changesOf(old.Contents, c.Contents)
+	if old.ID == "" {
+		what = ""
 	}
-	c.ID = first(c.ID, "example")
-	for _, role := range []fleet.Role{fleet.ControlPlane, fleet.Worker} {
-		s := fleet.Server{Name: "example", Provider: fleet.HetznerRobot, IPv4: "203.0.113.1", Assignment: fleet.Assignment{ClusterID: "example", Role: role, PrivateIP: "10.0.0.1", InstallDisk: "eui.0000000000000000"}}
-		made := Made{Config: c, Cluster: fleet.Cluster{
-			ID: "example", Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version,
-			KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: secrets, VSwitchID: "example",
-		}}
-		try := snapshot{Records: &store.Records{VSwitches: map[string]fleet.VSwitch{"example": {VLAN: 4000}}}, changes: map[layerKey]fleet.Contents{{fleet.ScopeConfig, c.ID}: c.Contents}}
-		if err := try.fill(&made, s); err != nil {
-			return err
-		}
-		if _, err := machineconfig.Render(made.Input); err != nil {
-			return fleet.Errorf(fleet.Invalid, "config %s: %w", c.Name, err).WithHint("%s", fleet.HintOf(err))
-		}
+	if old.ID != "" && old.Name != saved.Name {
+		what = fmt.Sprintf("renamed from %s %s", old.Name, what)
 	}
-	return nil
+	return describeSave(saved.Name, edit, saved.Layer(), what)
 }
 
 // DeleteConfig forgets a config that nobody uses. Its revisions are kept.
 func (m *Manager) DeleteConfig(ctx context.Context, actor, ref string) error {
-	c, err := m.Store.Config(ctx, ref)
+	return m.save(ctx, func(now *snapshot) (*edited, error) {
+		of, err := m.find(ctx, now, LayerRef{Scope: fleet.ScopeConfig, Owner: ref})
+		if err != nil {
+			return nil, err
+		}
+		users, err := m.usersOf(ctx, now, of)
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > 0 {
+			return nil, fleet.Errorf(fleet.Refused, "config %s is used by %d servers, %s among them", of.name, len(users), users[0].Name).
+				WithHint("give them another one first: talos-manager server assign %s --config NAME", users[0].Name)
+		}
+		return &edited{doing: "delete config " + of.name, write: func(e *store.Edit) error {
+			if err := e.RemoveConfig(ctx, of.id); err != nil {
+				return err
+			}
+			return e.Event(ctx, m.event(actor, "config.delete", "config", of.id, "deleted "+of.name))
+		}}, nil
+	})
+}
+
+// usersOf lists the servers that a layer is a part of, drafts of assignments too.
+func (m *Manager) usersOf(ctx context.Context, now *snapshot, of target) ([]fleet.Server, error) {
+	all, err := m.Store.Servers(ctx, store.ServerFilter{IncludeMissing: true, WithoutFacts: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	users, err := m.usersOf(ctx, c.ID)
-	if err != nil {
-		return err
+	var users []fleet.Server
+	for _, s := range all {
+		if c, ok := now.cluster(s.Assignment.ClusterID); ok && of.holds(&s, &c) {
+			users = append(users, s)
+		}
 	}
-	if len(users) > 0 {
-		return fleet.Errorf(fleet.Refused, "config %s is used by %d servers, %s among them", c.Name, len(users), users[0].Name).
-			WithHint("give them another one first: talos-manager server assign %s --config NAME", users[0].Name)
-	}
-	if err := m.Store.RemoveConfig(ctx, c.ID); err != nil {
-		return err
-	}
-	return m.audit(ctx, actor, "config.delete", "config", c.ID, "deleted "+c.Name)
+	return users, nil
 }

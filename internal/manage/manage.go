@@ -28,6 +28,7 @@ type Manager struct {
 	// Sync lists a new account at once, so that its servers are there when its owner looks; nil: the next sync does.
 	Sync func(ctx context.Context, accountID string) error
 
+	saving  sync.Mutex // one change after the other: see save
 	pretend pretend
 }
 
@@ -62,6 +63,11 @@ type Drivers interface {
 func Audit(ctx context.Context, s *store.Store, actor, verb, subject, id, text string) error {
 	_, err := s.AddEvent(ctx, fleet.Event{ID: fleet.NewID(), At: time.Now(), Actor: actor, Verb: verb, Subject: subject, TargetID: id, Text: text})
 	return err
+}
+
+// event is a line of the audit log that is written together with what it tells.
+func (m *Manager) event(actor, verb, subject, id, text string) fleet.Event {
+	return fleet.Event{ID: fleet.NewID(), At: m.Now(), Actor: actor, Verb: verb, Subject: subject, TargetID: id, Text: text}
 }
 
 func (m *Manager) audit(ctx context.Context, actor, verb, subject, id, text string) error {

@@ -1,7 +1,10 @@
 package manage
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -88,11 +91,14 @@ func (r *Renderer) now(ctx context.Context) (*snapshot, store.Version, error) {
 // snapshot is the records at one moment, and changes to try that are written nowhere yet.
 type snapshot struct {
 	*store.Records
-	factory   *imagefactory.Client
-	images    map[string]image // what an installer is called, by schematic id; "" is the plain one
-	changes   map[layerKey]fleet.Contents
-	clusters  map[string]fleet.Cluster
-	schematic map[string]fleet.Schematic
+	factory *imagefactory.Client
+	images  map[string]image // what an installer is called, by schematic id; "" is the plain one
+
+	// Of a trial:
+	changes  map[layerKey]fleet.Contents
+	clusters map[string]fleet.Cluster
+	vlan     int               // instead of the vSwitch's
+	defaults map[string]string // own variables that any layer overrides
 }
 
 type layerKey struct {
@@ -136,11 +142,6 @@ func (n *snapshot) contents(scope fleet.Scope, owner string) fleet.Contents {
 	return n.Layer(scope, owner).Contents
 }
 
-// configID is the config that a server uses: its own or its cluster's.
-func configID(s *fleet.Server, c *fleet.Cluster) string {
-	return first(s.Assignment.ConfigID, c.ConfigID)
-}
-
 // compose gathers everything a server's config is made from.
 func (n *snapshot) compose(s fleet.Server) (made Made, err error) {
 	if !s.Assignment.Assigned() {
@@ -151,13 +152,13 @@ func (n *snapshot) compose(s fleet.Server) (made Made, err error) {
 	if made.Cluster, ok = n.cluster(s.Assignment.ClusterID); !ok {
 		return made, gone(s, "cluster", s.Assignment.ClusterID)
 	}
-	if id := configID(&s, &made.Cluster); id != "" {
+	if id := cmp.Or(s.Assignment.ConfigID, made.Cluster.ConfigID); id != "" {
 		if made.Config, ok = n.Configs[id]; !ok {
 			return made, gone(s, "config", id)
 		}
 		made.Config.Contents = n.contents(fleet.ScopeConfig, id)
 	}
-	id := first(s.Assignment.SchematicID, made.Cluster.SchematicID)
+	id := cmp.Or(s.Assignment.SchematicID, made.Cluster.SchematicID)
 	if id != "" {
 		if made.Schematic, ok = n.Schematics[id]; !ok {
 			return made, gone(s, "schematic", id)
@@ -194,7 +195,7 @@ func (n *snapshot) fill(made *Made, s fleet.Server) error {
 	if v := made.Config.KubernetesVersion; v != "" && c.BootstrappedAt.IsZero() {
 		in.KubernetesVersion = v
 	}
-	var own []map[string]string
+	own := []map[string]string{n.defaults}
 	for _, l := range n.layersOf(made, s) {
 		for _, p := range l.contents.Patches {
 			if p.For(&s) {
@@ -203,18 +204,21 @@ func (n *snapshot) fill(made *Made, s fleet.Server) error {
 		}
 		own = append(own, l.contents.Variables)
 	}
-	vlan := 0
+	about := machineconfig.About{Server: &s, Cluster: &c, PrivateMTU: c.PrivateMTU, Own: own}
 	if s.Provider == fleet.HetznerRobot {
-		vlan = n.VSwitches[c.VSwitchID].VLAN
+		about.VLAN = cmp.Or(n.vlan, n.VSwitches[c.VSwitchID].VLAN)
+	}
+	if p, err := netip.ParsePrefix(c.PrivateNetwork); err == nil {
+		about.PrivatePrefix = p.Bits()
 	}
 	var err error
-	in.Variables, err = machineconfig.VariablesFor(machineconfig.About{Server: &s, Cluster: &c, VLAN: vlan, Own: own})
+	in.Variables, err = machineconfig.VariablesFor(about)
 	made.Input = in
 	return err
 }
 
 // patchName is what errors, plans and blame call a patch.
-func patchName(layer, name string) string { return layer + ", patch " + name }
+func patchName(layer, name string) string { return fmt.Sprintf("%s, patch %q", layer, name) }
 
 // named is a layer with what people call it.
 type named struct {
@@ -233,13 +237,4 @@ func (n *snapshot) layersOf(made *Made, s fleet.Server) []named {
 		all = append(all, named{"config " + made.Config.Name, made.Config.Contents})
 	}
 	return append(all, named{"server " + s.Name, n.contents(fleet.ScopeServer, s.ID)})
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

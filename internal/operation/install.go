@@ -51,6 +51,9 @@ func (o *Operations) installable(s fleet.Server) error {
 	case !s.Assignment.Assigned():
 		return fleet.Errorf(fleet.Invalid, "server %s belongs to no cluster", s.Name).
 			WithHint("talos-manager server assign %s --cluster NAME", s.Name)
+	case s.Assignment.Draft:
+		return fleet.Errorf(fleet.Refused, "what server %s is to be is a draft", s.Name).
+			WithHint("make it effective first: talos-manager server assign %s --cluster NAME", s.Name)
 	case !s.MissingAt.IsZero():
 		return fleet.Errorf(fleet.Refused, "server %s is not listed by its account any more", s.Name).
 			WithHint("talos-manager server sync, and look at the account's state")

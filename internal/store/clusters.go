@@ -8,11 +8,12 @@ import (
 )
 
 const clusterColumns = `id, name, endpoint, talos_version, kubernetes_version, config_id, schematic_id, vswitch_id, secrets,
-	created_at, bootstrap_server_id, bootstrapped_at`
+	created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu`
 
 func (s *Store) scanCluster(r row) (c fleet.Cluster, err error) {
 	return c, r.Scan(&c.ID, &c.Name, &c.Endpoint, &c.TalosVersion, &c.KubernetesVersion, optional{&c.ConfigID}, optional{&c.SchematicID},
-		optional{&c.VSwitchID}, s.sealed(&c.Secrets, "clusters", "secrets", &c.ID), moment{&c.CreatedAt}, &c.BootstrapServerID, moment{&c.BootstrappedAt})
+		optional{&c.VSwitchID}, s.sealed(&c.Secrets, "clusters", "secrets", &c.ID), moment{&c.CreatedAt}, &c.BootstrapServerID, moment{&c.BootstrappedAt},
+		&c.PrivateNetwork, &c.PrivateMTU)
 }
 
 // CreateCluster writes a new cluster; it fills in ID and CreatedAt where they are empty. A cluster that was
@@ -23,10 +24,10 @@ func (s *Store) CreateCluster(ctx context.Context, c fleet.Cluster) (fleet.Clust
 	err := s.write(ctx, "create cluster "+c.Name, func(t *tx) error {
 		_, err := t.ExecContext(ctx, `
 			INSERT INTO clusters (id, name, endpoint, talos_version, kubernetes_version, config_id, schematic_id, vswitch_id, secrets,
-				created_at, bootstrap_server_id, bootstrapped_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+				created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 			c.ID, c.Name, c.Endpoint, c.TalosVersion, c.KubernetesVersion, ref(c.ConfigID), ref(c.SchematicID), ref(c.VSwitchID),
-			s.seal(c.Secrets, "clusters", "secrets", c.ID), micros(c.CreatedAt), c.BootstrapServerID, micros(c.BootstrappedAt))
+			s.seal(c.Secrets, "clusters", "secrets", c.ID), micros(c.CreatedAt), c.BootstrapServerID, micros(c.BootstrappedAt), c.PrivateNetwork, c.PrivateMTU)
 		t.changed("clusters", c.ID)
 		return err
 	})
@@ -35,16 +36,19 @@ func (s *Store) CreateCluster(ctx context.Context, c fleet.Cluster) (fleet.Clust
 
 // UpdateCluster writes everything but the secrets and who bootstraps.
 func (s *Store) UpdateCluster(ctx context.Context, c fleet.Cluster) error {
-	err := s.write(ctx, "change cluster "+c.Name, func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `
-			UPDATE clusters SET name = $2, endpoint = $3, talos_version = $4, kubernetes_version = $5, config_id = $6,
-				schematic_id = $7, vswitch_id = $8
-			WHERE id = $1`,
-			c.ID, c.Name, c.Endpoint, c.TalosVersion, c.KubernetesVersion, ref(c.ConfigID), ref(c.SchematicID), ref(c.VSwitchID)))
-		t.changed("clusters", c.ID)
-		return one(n, err, "cluster", c.ID)
-	})
-	return clusterError(err, c)
+	return s.Edit(ctx, "change cluster "+c.Name, nil, func(e *Edit) error { return e.UpdateCluster(ctx, c) })
+}
+
+// UpdateCluster is Store.UpdateCluster as a part of an edit.
+func (e *Edit) UpdateCluster(ctx context.Context, c fleet.Cluster) error {
+	n, err := affected(e.t.ExecContext(ctx, `
+		UPDATE clusters SET name = $2, endpoint = $3, talos_version = $4, kubernetes_version = $5, config_id = $6,
+			schematic_id = $7, vswitch_id = $8, private_network = $9, private_mtu = $10
+		WHERE id = $1`,
+		c.ID, c.Name, c.Endpoint, c.TalosVersion, c.KubernetesVersion, ref(c.ConfigID), ref(c.SchematicID), ref(c.VSwitchID),
+		c.PrivateNetwork, c.PrivateMTU))
+	e.t.changed("clusters", c.ID)
+	return clusterError(one(n, err, "cluster", c.ID), c)
 }
 
 func clusterError(err error, c fleet.Cluster) error {

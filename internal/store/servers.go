@@ -179,17 +179,24 @@ func (s *Store) SetFacts(ctx context.Context, id string, facts fleet.Facts) erro
 
 // SetState moves a server from one state to another; fleet.Conflict when it is in a third one.
 func (s *Store) SetState(ctx context.Context, id string, from, to fleet.State) error {
-	return s.write(ctx, "set the state of server "+id, func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET state = $3 WHERE id = $1 AND state = $2`, id, from, to))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return s.elsewhere(ctx, t, id, from, to)
-		}
-		t.changed("servers", id)
-		return nil
-	})
+	return s.write(ctx, "set the state of server "+id, func(t *tx) error { return s.setState(ctx, t, id, from, to) })
+}
+
+// SetState is Store.SetState as a part of an edit.
+func (e *Edit) SetState(ctx context.Context, id string, from, to fleet.State) error {
+	return e.s.setState(ctx, e.t, id, from, to)
+}
+
+func (s *Store) setState(ctx context.Context, t *tx, id string, from, to fleet.State) error {
+	n, err := affected(t.ExecContext(ctx, `UPDATE servers SET state = $3 WHERE id = $1 AND state = $2`, id, from, to))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return s.elsewhere(ctx, t, id, from, to)
+	}
+	t.changed("servers", id)
+	return nil
 }
 
 func (s *Store) elsewhere(ctx context.Context, t *tx, id string, from, to fleet.State) error {

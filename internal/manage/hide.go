@@ -1,0 +1,79 @@
+package manage
+
+import (
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
+)
+
+// What leaves this package as text, errors and events, holds no secret of a cluster, nor one that a patch in question
+// has in a field for secrets.
+
+// hide takes secrets out of an error about a server of a cluster.
+func (t *trial) hide(c fleet.Cluster, err error) error { return t.redactor(c).Error(err) }
+
+// hideAll takes the secrets of all clusters that a trial touches out of an error.
+func (t *trial) hideAll(err error) error {
+	for _, c := range t.touchedClusters() {
+		err = t.hide(c, err)
+	}
+	return err
+}
+
+// hideText takes the secrets of all clusters that a trial touches out of a text.
+func (t *trial) hideText(text string) string {
+	if text == "" {
+		return ""
+	}
+	for _, c := range t.touchedClusters() {
+		text = t.redactor(c).String(text)
+	}
+	return text
+}
+
+func (t *trial) touchedClusters() []fleet.Cluster {
+	all, seen := []fleet.Cluster{{}}, map[string]bool{"": true}
+	add := func(id string) {
+		if c, ok := t.after.cluster(id); ok && !seen[id] {
+			all, seen[id] = append(all, c), true
+		}
+	}
+	for _, s := range t.servers {
+		add(s.was.Assignment.ClusterID)
+		add(s.is.Assignment.ClusterID)
+	}
+	for _, of := range t.layers {
+		add(of.cluster.ID)
+	}
+	return all
+}
+
+// redactor knows the secrets of a cluster, and those of the layers that a trial changes.
+func (t *trial) redactor(c fleet.Cluster) *diff.Redactor {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r, ok := t.hiders[c.ID]; ok {
+		return r
+	}
+	texts := [][]byte{}
+	if len(c.Secrets) > 0 {
+		texts = append(texts, c.Secrets)
+	}
+	for _, of := range t.layers {
+		for _, n := range []*snapshot{t.before, t.after} {
+			for _, p := range n.contents(of.scope, of.owner).Patches {
+				if _, err := diff.NewRedactor([]byte(p.Text)); err == nil { // one that cannot be read has no known secrets
+					texts = append(texts, []byte(p.Text))
+				}
+			}
+		}
+	}
+	r, err := diff.NewRedactor(texts...)
+	if err != nil {
+		r = &diff.Redactor{} // the bundle was checked when it was stored; by form alone, then
+	}
+	if t.hiders == nil {
+		t.hiders = map[string]*diff.Redactor{}
+	}
+	t.hiders[c.ID] = r
+	return r
+}
