@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+
+	"github.com/blang/semver/v4"
 )
 
 // Versions lists the Talos versions on offer, oldest first, pre-releases included, as the real factory does.
@@ -12,7 +14,7 @@ func Versions() []string {
 	for _, minor := range []struct {
 		name    string
 		patches int
-	}{{"v1.8", 4}, {"v1.9", 6}, {"v1.10", 9}, {"v1.11", 6}, {"v1.12", 8}, {"v1.13", 9}} {
+	}{{"v1.6", 8}, {"v1.7", 7}, {"v1.8", 4}, {"v1.9", 6}, {"v1.10", 9}, {"v1.11", 6}, {"v1.12", 8}, {"v1.13", 9}} {
 		for patch := range minor.patches + 1 {
 			all = append(all, fmt.Sprintf("%s.%d", minor.name, patch))
 		}
@@ -29,73 +31,93 @@ type Extension struct {
 	Description string `json:"description"`
 }
 
-// overlay is an entry of /version/{v}/overlays/official.
-type overlay struct {
+// Overlaid is an entry of /version/{v}/overlays/official.
+type Overlaid struct {
 	Name   string `json:"name"`
 	Image  string `json:"image"`
 	Ref    string `json:"ref"`
 	Digest string `json:"digest"`
 }
 
-// Extensions lists the official system extensions of a version. A tag without a number is the Talos version's own.
+// Extensions lists the official system extensions of a version.
 func Extensions(version string) []Extension {
 	var all []Extension
-	for _, e := range []struct{ name, tag, about string }{
-		{"amd-ucode", "20260410", "This system extension provides AMD microcode binaries."},
-		{"amdgpu", "20260410", "This system extension provides AMDGPU firmware and driver."},
-		{"binfmt-misc", "", "This system extension provides the binfmt_misc kernel module."},
-		{"bnx2-bnx2x", "20260410", "This system extension provides Broadcom NetXtreme firmware."},
-		{"btrfs", "", "This system extension provides the btrfs kernel module."},
-		{"cloudflared", "2026.3.0", "This system extension provides cloudflared."},
-		{"crun", "1.24", "This system extension provides crun."},
-		{"drbd", "9.2.16", "This system extension provides the DRBD kernel modules."},
-		{"ecr-credential-provider", "v1.35.0", "This system extension provides the ECR credential provider."},
-		{"fuse3", "3.17.4", "This system extension provides fuse3."},
-		{"glibc", "2.42", "This system extension provides glibc."},
-		{"gvisor", "20260302.0", "This system extension provides gVisor."},
-		{"hello-world-service", "", "This system extension provides an example Talos extension service."},
-		{"i915", "20260410", "This system extension provides Intel GPU firmware and driver."},
-		{"intel-ice-firmware", "20260410", "This system extension provides Intel ICE firmware."},
-		{"intel-ucode", "20260227", "This system extension provides Intel microcode binaries."},
-		{"iscsi-tools", "v0.2.0", "This system extension provides iscsi-tools."},
-		{"kata-containers", "3.24.0", "This system extension provides Kata Containers."},
-		{"lldpd", "1.0.20", "This system extension provides lldpd."},
-		{"mdadm", "4.4", "This system extension provides mdadm."},
-		{"mellanox-mstflint", "4.34.1", "This system extension provides mstflint."},
-		{"nfsd", "", "This system extension provides the NFS server kernel module."},
-		{"nut-client", "2.8.4", "This system extension provides the NUT client."},
-		{"qemu-guest-agent", "10.2.0", "This system extension provides the QEMU guest agent."},
-		{"realtek-firmware", "20260410", "This system extension provides Realtek firmware."},
-		{"spin", "v0.22.0", "This system extension provides Spin."},
-		{"stargz-snapshotter", "v0.17.0", "This system extension provides the stargz snapshotter."},
-		{"tailscale", "1.94.1", "This system extension provides Tailscale."},
-		{"thunderbolt", "", "This system extension provides the Thunderbolt kernel modules."},
-		{"usb-modem-drivers", "", "This system extension provides USB modem drivers."},
-		{"util-linux-tools", "2.41.3", "This system extension provides tools of util-linux."},
-		{"vmtoolsd-guest-agent", "v1.4.0", "This system extension provides the VMware guest agent."},
-		{"xen-guest-agent", "0.4.0", "This system extension provides the Xen guest agent."},
-		{"zfs", "2.4.0", "This system extension provides ZFS."},
-	} {
+	for _, e := range entries() {
+		if !e.on(version) {
+			continue
+		}
 		tag := e.tag
 		if tag == "" {
 			tag = version
 		}
 		all = append(all, Extension{
 			Name: "siderolabs/" + e.name, Ref: "ghcr.io/siderolabs/" + e.name + ":" + tag,
-			Digest: digest(e.name + version), Author: "Sidero Labs", Description: e.about,
+			Digest: digest(e.name + version), Author: "Sidero Labs", Description: "This system extension provides " + e.about + ".",
 		})
 	}
 	return all
 }
 
-func overlays(version string) []overlay {
-	var all []overlay
-	for _, name := range []string{
-		"rpi_generic sbc-raspberrypi", "rpi_5 sbc-raspberrypi", "rock4cplus sbc-rockchip",
-		"rock5b sbc-rockchip", "jetson_nano sbc-jetson", "pine64 sbc-allwinner",
+// on says whether a version has an extension. The modules of a file system or driver from elsewhere are often not yet
+// built for an alpha with a new kernel; here it is those of DRBD.
+func (e entry) on(version string) bool {
+	if e.name == "drbd" && strings.HasPrefix(version, "v1.15.0-alpha") {
+		return false
+	}
+	minor := minorOf(version)
+	return minor >= e.first && (e.last == 0 || minor <= e.last)
+}
+
+func minorOf(version string) int {
+	v, err := semver.ParseTolerant(version)
+	if err != nil {
+		return 0
+	}
+	return int(v.Minor)
+}
+
+// alias is what an extension of an old schematic is called now; "" if it has no other name (image-factory v1.5.0
+// internal/profile ExtensionNameAlias).
+func alias(name string) string {
+	return map[string]string{
+		"siderolabs/v4l-uvc":                        "siderolabs/v4l-uvc-drivers",
+		"siderolabs/usb-modem":                      "siderolabs/usb-modem-drivers",
+		"siderolabs/gasket":                         "siderolabs/gasket-driver",
+		"siderolabs/talos-vmtoolsd":                 "siderolabs/vmtoolsd-guest-agent",
+		"siderolabs/xe-guest-utilities":             "siderolabs/xen-guest-agent",
+		"siderolabs/nvidia-container-toolkit":       "siderolabs/nvidia-container-toolkit-lts",
+		"siderolabs/nvidia-open-gpu-kernel-modules": "siderolabs/nvidia-open-gpu-kernel-modules-lts",
+		"siderolabs/nonfree-kmod-nvidia":            "siderolabs/nonfree-kmod-nvidia-lts",
+		"siderolabs/nvidia-fabricmanager":           "siderolabs/nvidia-fabric-manager-lts",
+		"siderolabs/i915-ucode":                     "siderolabs/i915",
+		"siderolabs/amdgpu-firmware":                "siderolabs/amdgpu",
+	}[name]
+}
+
+// Overlays lists the official overlays of a version: boards and the image with what they need (siderolabs/overlays
+// internal/overlays/overlays.yaml at v1.8.0, v1.10.0 and v1.13.5).
+func Overlays(version string) []Overlaid {
+	var all []Overlaid
+	for _, o := range []struct {
+		image, tag string
+		first      int // minor of Talos 1 that has it; 0 is every one
+		names      string
+	}{
+		{"sbc-allwinner", "v0.1.5", 0, "bananapi_m64 libretech_all_h3_cc_h5 pine64"},
+		{"sbc-jetson", "v0.1.5", 0, "jetson_nano"},
+		{"sbc-raspberrypi", "v0.2.0", 0, "rpi_generic"},
+		{"sbc-raspberrypi", "v0.2.0", 10, "revpi_generic"},
+		{"sbc-raspberrypi", "v0.2.0", 13, "rpi_5"},
+		{"sbc-rockchip", "v0.2.0", 0, "helios64 nanopi-r4s nanopi-r5s orangepi-r1-plus-lts rock4cplus rock4se rock64 rockpi4 rockpi4c"},
+		{"sbc-rockchip", "v0.2.0", 10, "orangepi-5 orangepi-5-plus rock5a rock5b rockpro64 turingrk1"},
+		{"sbc-rockchip", "v0.2.0", 13, "friendlyelec-cm3588-nas odroid-m1 orangepi-5-max radxa-zero-3e rock3b rock5b-plus rock5t"},
 	} {
-		name, image, _ := strings.Cut(name, " ")
-		all = append(all, overlay{Name: name, Image: "siderolabs/" + image, Ref: "ghcr.io/siderolabs/" + image + ":v0.1.9", Digest: digest(image + version)})
+		if minorOf(version) < o.first {
+			continue
+		}
+		for name := range strings.FieldsSeq(o.names) {
+			all = append(all, Overlaid{Name: name, Image: "siderolabs/" + o.image, Ref: "ghcr.io/siderolabs/" + o.image + ":" + o.tag, Digest: digest(o.image + version)})
+		}
 	}
 	return all
 }

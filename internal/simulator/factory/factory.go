@@ -1,7 +1,6 @@
 // Package factory is the Image Factory of the pretend world: its HTTP API as the real one answers it
-// (siderolabs/image-factory v1.2.0, internal/frontend/http and docs/api.md), serving small real Talos images.
-// Schematics are content-addressed by the real computation (its pkg/schematic), so ids equal those of
-// factory.talos.dev. It does not serve the OCI registry, secure boot assets, installers as tar or sign anything.
+// (siderolabs/image-factory v1.5.0, internal/frontend/http and docs/api.md), serving small real Talos images.
+// Schematics are content-addressed by the real computation, so ids equal those of factory.talos.dev. It does not serve the OCI registry, secure boot assets, installers as tar or sign anything.
 package factory
 
 import (
@@ -15,7 +14,7 @@ import (
 	"sync"
 
 	"github.com/blang/semver/v4"
-	"github.com/siderolabs/image-factory/pkg/schematic"
+	"github.com/siderolabs/talos/pkg/machinery/imager/quirks"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -50,7 +49,7 @@ type Factory struct {
 
 	mu         sync.Mutex
 	faults     Faults
-	schematics map[string]schematic.Schematic
+	schematics map[string]Schematic
 	assets     map[string]*asset
 }
 
@@ -61,7 +60,7 @@ func New(w *world.World, o Options) *Factory {
 	}
 	f := &Factory{
 		world: w, opts: o, faults: o.Faults, mux: http.NewServeMux(),
-		schematics: map[string]schematic.Schematic{Vanilla: {}}, assets: map[string]*asset{},
+		schematics: map[string]Schematic{Vanilla: {}}, assets: map[string]*asset{},
 	}
 	f.handle("GET /healthz", func(http.ResponseWriter, *http.Request) error { return nil })
 	f.handle("POST /schematics", f.createSchematic)
@@ -132,22 +131,26 @@ func (f *Factory) createSchematic(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	s, err := schematic.Unmarshal(data)
+	s, err := readSchematic(data)
 	if err != nil {
-		return problem{http.StatusBadRequest, err.Error()}
+		return err
 	}
-	id, err := f.Put(*s)
+	id, err := f.Put(s)
+	if err != nil {
+		return err
+	}
+	_, text, err := s.id()
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	return json.NewEncoder(w).Encode(map[string]string{"id": id})
+	return json.NewEncoder(w).Encode(map[string]string{"id": id, "schematic": string(text)})
 }
 
 // Put stores a schematic and gives its id.
-func (f *Factory) Put(s schematic.Schematic) (string, error) {
-	id, err := s.ID()
+func (f *Factory) Put(s Schematic) (string, error) {
+	id, _, err := s.id()
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +160,7 @@ func (f *Factory) Put(s schematic.Schematic) (string, error) {
 	return id, nil
 }
 
-func (f *Factory) schematic(id string) (schematic.Schematic, error) {
+func (f *Factory) schematic(id string) (Schematic, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.schematics[id]
@@ -172,7 +175,7 @@ func (f *Factory) getSchematic(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return problem{http.StatusNotFound, "schematic not found"}
 	}
-	data, err := s.Marshal()
+	_, data, err := s.id()
 	if err != nil {
 		return err
 	}
@@ -181,7 +184,11 @@ func (f *Factory) getSchematic(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-func (f *Factory) listVersions(w http.ResponseWriter, _ *http.Request) error {
+// listVersions lists what is offered, or with ?broken=true what is known not to work: nothing here.
+func (f *Factory) listVersions(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Get("broken") == "true" {
+		return json.NewEncoder(w).Encode([]string{})
+	}
 	return json.NewEncoder(w).Encode(Versions())
 }
 
@@ -218,10 +225,13 @@ func (f *Factory) listOverlays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !quirks.New(v).SupportsOverlay() {
+		return json.NewEncoder(w).Encode([]Overlaid{})
+	}
 	if err := available(v); err != nil {
 		return err
 	}
-	return json.NewEncoder(w).Encode(overlays(v))
+	return json.NewEncoder(w).Encode(Overlays(v))
 }
 
 func (f *Factory) listTalosctl(w http.ResponseWriter, r *http.Request) error {

@@ -74,8 +74,8 @@ func TestTheOfficialClientIsServed(t *testing.T) {
 
 func TestWrongRequestsAreRefusedAsByTheRealFactory(t *testing.T) {
 	f, url := start(t, Options{})
-	unavailable, _ := f.Put(schematic.Schematic{Customization: schematic.Customization{
-		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/none"}},
+	unavailable, _ := f.Put(Schematic{Customization: Customization{
+		SystemExtensions: SystemExtensions{OfficialExtensions: []string{"siderolabs/none"}},
 	}})
 	for _, c := range []struct {
 		why, path string
@@ -107,10 +107,10 @@ func TestWrongRequestsAreRefusedAsByTheRealFactory(t *testing.T) {
 
 func TestEveryFormatIsTheSameBootableImage(t *testing.T) {
 	f, url := start(t, Options{Redirect: true})
-	id, _ := f.Put(schematic.Schematic{Customization: schematic.Customization{
+	id, _ := f.Put(Schematic{Customization: Customization{
 		ExtraKernelArgs:  []string{"talos.config=http://manager/config"},
-		Meta:             []schematic.MetaValue{{Key: world.MetaDownloadURLCode, Value: "c"}},
-		SystemExtensions: schematic.SystemExtensions{OfficialExtensions: []string{"siderolabs/gvisor"}},
+		Meta:             []MetaValue{{Key: world.MetaDownloadURLCode, Value: "c"}},
+		SystemExtensions: SystemExtensions{OfficialExtensions: []string{"siderolabs/gvisor"}},
 	}})
 	want, err := f.ImageSpec(id, "v1.14.1", "metal", "amd64")
 	if err != nil {

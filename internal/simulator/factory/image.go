@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/imager/imageropts"
+	"github.com/siderolabs/talos/pkg/machinery/imager/quirks"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -50,15 +51,44 @@ func (f *Factory) ImageSpec(id, version, platform, arch string) (world.ImageSpec
 	if s.Customization.Bootloader != imageropts.BootLoaderKindNone {
 		spec.Loader = s.Customization.Bootloader.String()
 	}
+	if spec.Extensions, err = extensionsOf(s, version); err != nil {
+		return spec, err
+	}
+	return spec, suits(s, version)
+}
+
+// extensionsOf finds the extensions of a schematic by their names, or by the names that they have now
+// (internal/profile EnhanceFromSchematic).
+func extensionsOf(s Schematic, version string) ([]string, error) {
 	offered := Extensions(version)
+	var refs []string
 	for _, name := range s.Customization.SystemExtensions.OfficialExtensions {
 		i := slices.IndexFunc(offered, func(e Extension) bool { return e.Name == name })
 		if i < 0 {
-			return spec, problem{http.StatusBadRequest, fmt.Sprintf("official extension %q is not available for Talos version %s", name, version)}
+			i = slices.IndexFunc(offered, func(e Extension) bool { return e.Name == alias(name) })
 		}
-		spec.Extensions = append(spec.Extensions, offered[i].Ref)
+		if i < 0 {
+			return nil, problem{http.StatusBadRequest, fmt.Sprintf("official extension %q is not available for Talos version %s", name, version)}
+		}
+		refs = append(refs, offered[i].Ref)
 	}
-	return spec, nil
+	return refs, nil
+}
+
+// suits refuses what a version of Talos cannot do. The overlay is found by its name alone.
+func suits(s Schematic, version string) error {
+	can := quirks.New(version)
+	switch {
+	case s.Customization.EmbeddedMachineConfiguration != "" && !can.SupportsEmbeddedConfig():
+		return problem{http.StatusBadRequest, fmt.Sprintf("embedding configuration is not supported for Talos version %s", version)}
+	case s.Overlay.Name == "":
+		return nil
+	case !can.SupportsOverlay():
+		return problem{http.StatusBadRequest, fmt.Sprintf("overlay is not supported for Talos version %s", version)}
+	case !slices.ContainsFunc(Overlays(version), func(o Overlaid) bool { return o.Name == s.Overlay.Name }):
+		return problem{http.StatusBadRequest, fmt.Sprintf("official overlay %q is not available for Talos version %s", s.Overlay.Name, version)}
+	}
+	return nil
 }
 
 // image serves GET and HEAD of everything under /image.
