@@ -35,7 +35,7 @@ func (k *making) refused(i int, cause error) error {
 		return k.error(s.name, cause)
 	}
 	node, path := f.narrow(func(part *filled) bool {
-		d := &documents{list: slices.Clone(before.list)}
+		d := &documents{list: slices.Clone(before.list), memory: before.memory}
 		for j := range d.list {
 			d.list[j].shared = &encoded{document: d.list[j].Document} // so that it is copied before it is changed
 		}

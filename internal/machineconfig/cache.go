@@ -1,7 +1,6 @@
 package machineconfig
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -42,16 +41,16 @@ func NewCache(limit int64) *Cache {
 
 // Render is as the package's Render. The result is shared: do not change it.
 func (c *Cache) Render(in Input) ([]byte, error) {
-	key := in.Key()
+	secrets := Key(sha256.Sum256(in.Secrets))
+	key := in.key(secrets)
 	if text, ok := c.texts.get(key); ok {
 		c.hits.Add(1)
 		return text, nil
 	}
 	c.misses.Add(1)
 	text, err, _ := c.flight.Do(string(key[:]), func() (any, error) {
-		text, err := c.maker.render(&in)
+		text, err := c.maker.render(&in, secrets)
 		if err == nil {
-			text = bytes.Clone(text) // without the slack of the buffer it was written to
 			c.texts.put(key, text, int64(len(text))+overhead)
 		}
 		return text, err
@@ -73,16 +72,17 @@ func (c *Cache) Stats() CacheStats {
 }
 
 // Key hashes every field of the input, each with its length, so that no two inputs look alike.
-func (in *Input) Key() Key {
+func (in *Input) Key() Key { return in.key(sha256.Sum256(in.Secrets)) }
+
+func (in *Input) key(secrets Key) Key {
 	h := sha256.New()
+	h.Write(secrets[:])
 	for _, field := range []string{
 		in.Server, in.ClusterName, in.Endpoint, in.TalosVersion, in.KubernetesVersion,
 		string(in.Role), in.InstallImage, in.InstallDisk, in.EphemeralDisk,
 	} {
 		write(h, field)
 	}
-	writeLength(h, len(in.Secrets))
-	h.Write(in.Secrets)
 	if in.KubeSpan {
 		write(h, "KubeSpan")
 	}

@@ -1,7 +1,6 @@
 package machineconfig
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/siderolabs/talos/pkg/machinery/config/container"
-	"github.com/siderolabs/talos/pkg/machinery/config/encoder"
 	"github.com/siderolabs/talos/pkg/machinery/config/merge"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
 )
@@ -17,7 +15,8 @@ import (
 // documents are those of a config that is being made. It does what the library's configpatcher does, but copies a
 // document only when it is written to, because most of them are shared between the servers of a cluster.
 type documents struct {
-	list []document
+	list   []document
+	memory *memory // nil: they are written while they still change
 }
 
 // document is one of them.
@@ -30,6 +29,7 @@ type document struct {
 type encoded struct {
 	document config.Document
 	text     func() ([]byte, error)
+	valid    func() bool // by itself
 }
 
 // find gives the place of the document that one of a patch is for; -1 if there is none.
@@ -83,7 +83,11 @@ func (d *documents) remove(i int) { d.list = slices.Delete(d.list, i, i+1) }
 // merge does a strategic merge, as configpatcher.StrategicMerge: documents that match are merged, others are added;
 // what `$patch: delete` names is deleted, a document that is not there silently.
 func (d *documents) merge(patch []config.Document) error {
+	several := false
 	for _, right := range patch {
+		if _, old := right.(*v1alpha1.Config); !old {
+			several = true
+		}
 		i := d.find(right)
 		deletion, deletes := right.(configloader.Selector)
 		switch {
@@ -104,6 +108,9 @@ func (d *documents) merge(patch []config.Document) error {
 			}
 		}
 	}
+	if !several {
+		return nil
+	}
 	_, err := d.container()
 	return err
 }
@@ -122,39 +129,40 @@ func (d *documents) v1alpha1() int {
 	return slices.IndexFunc(d.list, func(have document) bool { _, ok := have.Document.(*v1alpha1.Config); return ok })
 }
 
-// encode gives the text, the v1alpha1 document first, as the library does.
+// encode gives the text, the v1alpha1 document first, as the library does. With a memory, the documents
+// must not be changed after it.
 func (d *documents) encode() ([]byte, error) {
-	var out bytes.Buffer
+	var out pieces
 	first := d.v1alpha1()
 	for i := -1; i < len(d.list); i++ {
 		at := i
 		if i < 0 {
 			at = first
-		} else if i == first {
+		}
+		if at < 0 || i == first {
 			continue
 		}
-		if at < 0 {
-			continue
-		}
-		text, err := d.list[at].encode()
+		text, err := d.text(at)
 		if err != nil {
 			return nil, err
 		}
-		if out.Len() > 0 {
-			out.WriteString("---\n")
+		if len(text) == 0 {
+			continue
 		}
-		out.Write(text)
+		if len(out) > 0 {
+			out.add([]byte("---\n"))
+		}
+		out.add(text)
 	}
-	return out.Bytes(), nil
+	return out.join(), nil
 }
 
-func (d document) encode() ([]byte, error) {
-	if d.shared != nil {
-		return d.shared.text()
+func (d *documents) text(i int) ([]byte, error) {
+	if shared := d.list[i].shared; shared != nil && shared.text != nil {
+		return shared.text()
 	}
-	return encodeDocument(d.Document)
-}
-
-func encodeDocument(d config.Document) ([]byte, error) {
-	return encoder.NewEncoder(d, encoder.WithComments(encoder.CommentsDisabled)).Encode()
+	if d.memory == nil {
+		return encodeDocument(d.list[i].Document)
+	}
+	return d.memory.document(d.list[i].Document)
 }

@@ -1,6 +1,7 @@
 package machineconfig
 
 import (
+	"crypto/sha256"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -31,17 +32,19 @@ type Origin struct {
 func Explain(in Input) (Explained, error) { return newMaker().explain(&in) }
 
 func (m *maker) explain(in *Input) (Explained, error) {
-	text, err := m.render(in)
+	secrets := sha256.Sum256(in.Secrets)
+	text, err := m.render(in, secrets)
 	if err != nil {
 		return Explained{}, err
 	}
-	k, err := m.begin(in)
+	k, err := m.begin(in, secrets)
 	if err != nil {
 		return Explained{}, err
 	}
 	out := Explained{YAML: text}
 	t := tracer{by: map[*yaml.Node]string{}, removed: &out.Removed}
 	d := k.start()
+	d.memory = nil
 	if _, err := t.look("", d); err != nil {
 		return Explained{}, err
 	}

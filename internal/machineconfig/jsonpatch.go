@@ -97,7 +97,7 @@ func (d *documents) applyOperations(ops []operation) error {
 	if i < 0 {
 		return fleet.Errorf(fleet.Invalid, "the config has no machine: and cluster:, which is all that a JSON patch can change")
 	}
-	text, err := d.list[i].encode()
+	text, err := encodeDocument(d.list[i].Document) // it may change after it: nothing to remember
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@
 package machineconfig
 
 import (
+	"crypto/sha256"
+
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
@@ -36,7 +38,7 @@ type Patch struct {
 
 // Render makes the machine config. Errors are fleet.Invalid, name the server, the patch, its line and the field, and
 // say what to write instead where that is known. Who renders more than one config keeps a Cache.
-func Render(in Input) ([]byte, error) { return newMaker().render(&in) }
+func Render(in Input) ([]byte, error) { return newMaker().render(&in, sha256.Sum256(in.Secrets)) }
 
 func loadConfig(text []byte) (config.Provider, error) {
 	p, err := configloader.NewFromBytes(text)

@@ -1,7 +1,6 @@
 package machineconfig
 
 import (
-	"crypto/sha256"
 	"strings"
 	"sync"
 
@@ -17,7 +16,7 @@ import (
 // cluster, parsed patches. All of it is found by its whole input and shared; nothing changes it.
 type maker struct {
 	bundles *lru[Key, *secrets.Bundle]
-	bases   *lru[baseKey, []*encoded]
+	bases   *lru[baseKey, *base]
 	patches *lru[patchKey, checked]
 }
 
@@ -29,7 +28,7 @@ const (
 )
 
 func newMaker() *maker {
-	return &maker{newLRU[Key, *secrets.Bundle](bundleLimit), newLRU[baseKey, []*encoded](baseLimit), newLRU[patchKey, checked](patchLimit)}
+	return &maker{newLRU[Key, *secrets.Bundle](bundleLimit), newLRU[baseKey, *base](baseLimit), newLRU[patchKey, checked](patchLimit)}
 }
 
 // baseKey is all that Talos generates a config from.
@@ -38,6 +37,12 @@ type baseKey struct {
 	cluster, endpoint, talos, kubernetes string
 	role                                 fleet.Role
 	image, disk                          string
+}
+
+// base is what Talos generates for a role of a cluster, before any patch.
+type base struct {
+	documents []*encoded
+	memory    memory
 }
 
 // patchKey is all that the reading of a patch depends on.
@@ -54,12 +59,12 @@ type making struct {
 	*maker
 	in       *Input
 	contract *config.VersionContract
-	base     []*encoded
+	base     *base
 	steps    []step // our own patches, the user's, and what makes way for these
 	own      int    // how many of ours come first
 }
 
-func (m *maker) begin(in *Input) (*making, error) {
+func (m *maker) begin(in *Input, secrets Key) (*making, error) {
 	contract, err := contractOf(in.TalosVersion)
 	if err != nil {
 		return nil, err
@@ -68,7 +73,7 @@ func (m *maker) begin(in *Input) (*making, error) {
 		return nil, err
 	}
 	k := &making{maker: m, in: in, contract: contract}
-	if k.base, err = m.generated(in, contract); err != nil {
+	if k.base, err = m.generated(in, secrets, contract); err != nil {
 		return nil, err
 	}
 	k.steps = in.own(contract)
@@ -84,9 +89,9 @@ func (m *maker) begin(in *Input) (*making, error) {
 	return k, nil
 }
 
-// render makes the config.
-func (m *maker) render(in *Input) ([]byte, error) {
-	k, err := m.begin(in)
+// render makes the config. secrets is the hash of the secrets bundle.
+func (m *maker) render(in *Input, secrets Key) ([]byte, error) {
+	k, err := m.begin(in, secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -96,21 +101,23 @@ func (m *maker) render(in *Input) ([]byte, error) {
 			return nil, k.refused(i, err)
 		}
 	}
-	c, err := d.container()
-	if err != nil {
-		return nil, k.refused(len(k.steps)-1, err)
-	}
-	if problems := problemsOf(c); len(problems) > 0 {
-		return nil, k.invalid(problems)
+	if !k.surelyValid(d) {
+		c, err := d.container()
+		if err != nil {
+			return nil, k.refused(len(k.steps)-1, err)
+		}
+		if problems := problemsOf(c); len(problems) > 0 {
+			return nil, k.invalid(problems)
+		}
 	}
 	return d.encode()
 }
 
 // start gives what Talos generates.
 func (k *making) start() *documents {
-	d := &documents{list: make([]document, len(k.base), len(k.base)+8)}
-	for i, e := range k.base {
-		d.list[i] = document{e.document, e}
+	d := &documents{list: make([]document, len(k.base.documents), len(k.base.documents)+8), memory: &k.base.memory}
+	for i, e := range k.base.documents {
+		d.list[i] = document{Document: e.document, shared: e}
 	}
 	return d
 }
@@ -156,13 +163,13 @@ func (k *making) read(text string) checked {
 }
 
 // generated gives what Talos generates, before any patch.
-func (m *maker) generated(in *Input, contract *config.VersionContract) ([]*encoded, error) {
+func (m *maker) generated(in *Input, secrets Key, contract *config.VersionContract) (*base, error) {
 	key := baseKey{
-		secrets: sha256.Sum256(in.Secrets), cluster: in.ClusterName, endpoint: in.Endpoint, talos: contract.String(),
+		secrets: secrets, cluster: in.ClusterName, endpoint: in.Endpoint, talos: contract.String(),
 		kubernetes: in.KubernetesVersion, role: in.Role, image: in.InstallImage, disk: in.anyDisk(),
 	}
-	if base, ok := m.bases.get(key); ok {
-		return base, nil
+	if b, ok := m.bases.get(key); ok {
+		return b, nil
 	}
 	bundle, err := m.bundle(key.secrets, in.Secrets)
 	if err != nil {
@@ -172,12 +179,16 @@ func (m *maker) generated(in *Input, contract *config.VersionContract) ([]*encod
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Invalid, "cluster %s: %w", in.ClusterName, err)
 	}
-	var base []*encoded
+	b := &base{}
 	for _, d := range p.Documents() {
-		base = append(base, &encoded{d, sync.OnceValues(func() ([]byte, error) { return encodeDocument(d) })})
+		b.documents = append(b.documents, &encoded{
+			document: d,
+			text:     sync.OnceValues(func() ([]byte, error) { return b.memory.document(d) }),
+			valid:    sync.OnceValue(func() bool { return validAlone(d) }),
+		})
 	}
-	m.bases.put(key, base, 1)
-	return base, nil
+	m.bases.put(key, b, 1)
+	return b, nil
 }
 
 func (in *Input) generate(bundle *secrets.Bundle, contract *config.VersionContract) (config.Provider, error) {

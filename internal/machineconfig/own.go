@@ -102,11 +102,14 @@ func setInstallDisk(d *documents, disk string) {
 	if install == nil {
 		return
 	}
-	selector := &v1alpha1.InstallDiskSelector{WWID: disk}
+	install.InstallDiskSelector = ownSelector(disk)
+}
+
+func ownSelector(disk string) *v1alpha1.InstallDiskSelector {
 	if serial, ok := strings.CutPrefix(disk, "serial:"); ok {
-		selector = &v1alpha1.InstallDiskSelector{Serial: serial}
+		return &v1alpha1.InstallDiskSelector{Serial: serial}
 	}
-	install.InstallDiskSelector = selector
+	return &v1alpha1.InstallDiskSelector{WWID: disk}
 }
 
 // setKubeSpan switches KubeSpan on: a document since Talos 1.13, a field before.

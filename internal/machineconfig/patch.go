@@ -2,6 +2,10 @@ package machineconfig
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
@@ -13,7 +17,10 @@ import (
 // prepared is a patch that is read as far as it can be without a server. It is shared: nothing changes it.
 type prepared struct {
 	*template
-	same *filled // with no variables: what it is for every server
+	same     *filled // with no variables: what it is for every server
+	constant bool    // no variable decides which keys there are, and nothing is deleted
+	types    atomic.Pointer[[]reflect.Type]
+	// types of the documents of a constant strategic merge, once the library has read it for some server.
 }
 
 // filled is a patch for one server: its variables have their values.
@@ -31,6 +38,7 @@ func prepare(text string) (*prepared, error) {
 	}
 	p := &prepared{template: t}
 	if len(t.places) > 0 {
+		p.constant = !t.isJSONPatch() && !slices.ContainsFunc(t.docs, variable)
 		return p, checkFormat(t.docs)
 	}
 	p.same, err = load(t.docs, func() (string, error) { return t.text, nil })
@@ -46,7 +54,55 @@ func (p *prepared) with(v Variables) (*filled, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadNodes(nodes)
+	if types := p.types.Load(); types != nil {
+		if f, ok := construct(nodes, *types); ok {
+			return f, nil
+		}
+	}
+	f, err := loadNodes(nodes)
+	if err == nil && p.constant && len(f.merge) == len(nodes) {
+		types := make([]reflect.Type, len(f.merge))
+		for i, d := range f.merge {
+			types[i] = reflect.TypeOf(d).Elem()
+		}
+		p.types.Store(&types)
+	}
+	return f, err
+}
+
+// variable says whether the keys of a document may differ between servers, or one deletes.
+func variable(n *yaml.Node) bool {
+	for i, child := range n.Content {
+		key := n.Kind == yaml.MappingNode && i%2 == 0
+		if key && (child.Value == "$patch" || strings.ContainsFunc(child.Value, func(r rune) bool { return r >= firstMark })) {
+			return true
+		}
+		if child.Kind == yaml.AliasNode || child.Tag == "!!null" || variable(child) {
+			return true
+		}
+	}
+	return false
+}
+
+// construct makes the documents of a strategic merge from their nodes: what the library does after it read the text,
+// without its check for unknown keys, which the same keys have passed. Where it goes wrong, it is left to the library
+// to say why.
+func construct(nodes []*yaml.Node, types []reflect.Type) (f *filled, ok bool) {
+	defer func() {
+		if recover() != nil {
+			f, ok = nil, false
+		}
+	}()
+	f = &filled{nodes: nodes}
+	for i, n := range nodes {
+		target := reflect.New(types[i]).Interface()
+		doc, isDocument := target.(config.Document)
+		if !isDocument || n.Decode(target) != nil {
+			return nil, false
+		}
+		f.merge = append(f.merge, doc)
+	}
+	return f, true
 }
 
 func loadNodes(nodes []*yaml.Node) (*filled, error) {

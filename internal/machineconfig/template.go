@@ -203,8 +203,13 @@ func (f *filling) scalar(c, n *yaml.Node, key bool) {
 
 // plainTag is what YAML takes a plain scalar for: a number, a truth value, or else text. Nothing is null.
 func plainTag(value string) string {
-	if value == "" || len(value) > 64 || !strings.ContainsRune("0123456789+-.tTfFyYnNoO", rune(value[0])) {
+	const digits = "0123456789"
+	switch {
+	case value == "" || len(value) > 64, !strings.ContainsRune(digits+"+-.tTfFyYnNoO", rune(value[0])),
+		strings.Count(value, ".") > 1, strings.ContainsAny(value, "/ "): // most of the variables there are
 		return "!!str"
+	case value[0] != '0' && strings.Trim(value, digits) == "":
+		return "!!int"
 	}
 	var n yaml.Node
 	if yaml.Unmarshal([]byte(value), &n) != nil || len(n.Content) != 1 || n.Content[0].Kind != yaml.ScalarNode || n.Content[0].Value != value {

@@ -1,7 +1,6 @@
 package machineconfig
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -134,10 +133,5 @@ func Redact(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &documents{}
-	for _, doc := range p.RedactSecrets("** redacted **").Documents() {
-		d.list = append(d.list, document{Document: doc})
-	}
-	out, err := d.encode()
-	return bytes.Clone(out), err
+	return encodeConfig(p.RedactSecrets("** redacted **"))
 }
