@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siderolabs/talos/pkg/machinery/config/config"
+
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
@@ -138,17 +140,20 @@ func kubernetesPromises() []promise {
 		}},
 		{"cni-none", "no Flannel", nil, func(k kept) {
 			k.want(k.K8sFlannelCNIConfig() == nil, "there is Flannel")
-			k.want(k.role == fleet.Worker || k.K8sProxyConfig().Enabled(), "there is no kube-proxy either")
+			k.want(!k.alone || k.role == fleet.Worker || k.K8sProxyConfig().Enabled(), "there is no kube-proxy either")
 		}},
 		{"no-kube-proxy", "no kube-proxy", nil, func(k kept) {
 			k.want(k.role == fleet.Worker || !k.K8sProxyConfig().Enabled(), "kube-proxy is enabled")
-			k.want(k.role == fleet.Worker || k.K8sFlannelCNIConfig() != nil, "there is no Flannel either")
+			k.want(!k.alone || k.role == fleet.Worker || k.K8sFlannelCNIConfig() != nil, "there is no Flannel either")
 		}},
 		{"custom-ca", "trusted", Params{"certificates": certificate()}, func(k kept) {
 			if k.minor < 8 {
 				files, err := k.Machine().Files()
-				k.want(err == nil && len(files) == 1 && files[0].Path() == "/etc/ssl/certs/ca-certificates" && files[0].Op() == "append" && files[0].Permissions() == 0o644 &&
-					files[0].Content() == certificate(), "files %v (%v)", files, err)
+				at := slices.IndexFunc(files, func(f config.File) bool { return f.Path() == "/etc/ssl/certs/ca-certificates" })
+				if err != nil || at < 0 {
+					k.Fatalf("files %v (%v)", files, err)
+				}
+				k.want(files[at].Op() == "append" && files[at].Permissions() == 0o644 && files[at].Content() == certificate(), "file %v", files[at])
 				return
 			}
 			roots := strings.Join(k.TrustedRoots().ExtraTrustedRootCertificates(), "")

@@ -187,7 +187,7 @@ func (p *Parameter) say(s string) string {
 	switch {
 	case p.Secret:
 		return "the value"
-	case len(s) > 60 || strings.Contains(s, "\n"):
+	case len(s) > 60 || strings.Contains(s, "\n") || strings.Contains(s, "@"): // a password may stand before the @
 		return "what was given"
 	}
 	return strconv.Quote(s)
