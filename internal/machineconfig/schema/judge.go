@@ -87,25 +87,44 @@ func (l *linter) elsewhere(name string) string {
 	return found[0]
 }
 
-// judge says whether something else should be written than a field of V1Alpha1: because Talos calls it deprecated,
-// or because a document has taken it over and refuses it beside itself.
-func (l *linter) judge(c *entry, k, v *yaml.Node, at *path, told bool) {
-	pattern := at.pattern()
-	a, ok := l.table.adviceFor(pattern)
-	if ok && l.clash(a, k, v, at) {
+// judge says whether something else should be written than a field of V1Alpha1: because a document has taken it over
+// and refuses it beside itself, or because Talos calls it deprecated. Inside are the findings of what the field holds.
+func (l *linter) judge(c *entry, k, v *yaml.Node, at *path, inside []Finding) {
+	a, ok := l.table.adviceFor(at.pattern())
+	if ok && !covered(v, at, inside) && l.clash(a, k, v, at) {
 		return
 	}
-	if told || c.deprecated < 0 || c.deprecated > l.at || hollow(v) || pattern == "persist" && v.Value == "true" {
+	told := slices.ContainsFunc(inside, func(f Finding) bool { return f.Problem == Deprecated || f.Problem == Conflict })
+	if told || c.deprecated < 0 || c.deprecated > l.at || hollow(v) || at.name == "persist" && v.Value == "true" {
 		return
+	}
+	for up := at.up; up != nil && !ok; up = up.up {
+		if _, better := l.table.adviceFor(up.pattern()); better {
+			return // what is said of the field around it is of more use
+		}
 	}
 	l.add(k, at, Warning, Deprecated, fmt.Sprintf("%s is deprecated since Talos %s", at, l.table.say(c.deprecated)), l.table.instead(c, a, l.at))
+}
+
+// covered says whether each field of a map has a conflict of its own, so that nothing is left to say of the map.
+func covered(v *yaml.Node, at *path, inside []Finding) bool {
+	if v.Kind != yaml.MappingNode || len(v.Content) == 0 {
+		return false
+	}
+	for i := 0; i < len(v.Content); i += 2 {
+		p := at.field(v.Content[i].Value).String()
+		if !slices.ContainsFunc(inside, func(f Finding) bool { return f.Problem == Conflict && f.Path == p }) {
+			return false
+		}
+	}
+	return true
 }
 
 // instead says what to write for a deprecated entry, in our words where we have some.
 func (t *table) instead(e *entry, a advice, r release) string {
 	switch {
 	case a.write == "":
-		return strings.TrimSuffix(e.instead, ".")
+		return strings.Replace(strings.TrimSuffix(e.instead, "."), "Use ", "use ", 1)
 	case len(a.kinds) == 0:
 		return a.write
 	case !t.kind(a.kinds[0]).in(r):
@@ -124,7 +143,7 @@ func (l *linter) clash(a advice, k, v *yaml.Node, at *path) bool {
 		return false
 	}
 	for _, doc := range l.present[rival] {
-		if !refuses(doc, at.pattern()) {
+		if !l.refuses(doc, at.pattern()) {
 			continue
 		}
 		l.add(k, at, Error, Conflict, fmt.Sprintf("%s and the %s in line %d cannot both be", at, rival, doc.Line), "leave it out, and write "+a.write)
@@ -134,11 +153,11 @@ func (l *linter) clash(a advice, k, v *yaml.Node, at *path) bool {
 	if l.whole || minor == 0 || minor > l.table.minor(l.at) || l.deleted[rival] {
 		return false
 	}
-	whose := "the configs that Talos generates since v1." + fmt.Sprint(minor)
+	which := "configs"
 	if controlPlane {
-		whose += " for control planes"
+		which = "control-plane configs"
 	}
-	l.add(k, at, Warning, Conflict, fmt.Sprintf("%s have %s, which refuses %s beside it", whose, aOrAn(rival), at), "write "+a.write)
+	l.add(k, at, Warning, Conflict, fmt.Sprintf("the %s that Talos generates since v1.%d have %s, which refuses %s beside it", which, minor, aOrAn(rival), at), "write "+a.write)
 	return true
 }
 
@@ -163,13 +182,12 @@ func hollow(v *yaml.Node) bool {
 }
 
 // refuses says whether this very document stands in the way of a field: some do only with certain values.
-func refuses(doc *yaml.Node, pattern string) bool {
-	switch {
-	case pattern == "machine.systemDiskEncryption.state":
-		return lookup(doc, "encryption") != nil && get(doc, "name") != nil && get(doc, "name").Value == "STATE"
-	case pattern == "machine.systemDiskEncryption.ephemeral":
-		return lookup(doc, "encryption") != nil && get(doc, "name") != nil && get(doc, "name").Value == "EPHEMERAL"
-	case pattern == "machine.features.hostDNS":
+func (l *linter) refuses(doc *yaml.Node, pattern string) bool {
+	switch pattern {
+	case "machine.systemDiskEncryption.state", "machine.systemDiskEncryption.ephemeral":
+		name := get(doc, "name")
+		return l.table.minor(l.at) >= 11 && get(doc, "encryption") != nil && name != nil && strings.HasSuffix(pattern, "."+strings.ToLower(name.Value))
+	case "machine.features.hostDNS":
 		return get(doc, "hostDNS") != nil
 	}
 	return true

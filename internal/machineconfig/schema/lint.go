@@ -2,6 +2,7 @@ package schema
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
@@ -21,9 +22,7 @@ func Lint(text []byte, version string) []Finding {
 	if len(docs) > 0 && docs[0].Kind == yaml.SequenceNode {
 		l.operations(docs)
 	} else {
-		for _, doc := range docs {
-			l.document(doc)
-		}
+		l.documents(docs)
 	}
 	if failure != nil {
 		l.findings = append(l.findings, *failure)
@@ -55,6 +54,7 @@ type linter struct {
 	name     string
 	findings []Finding
 	visited  int
+	left     int                 // documents that are left out
 	entered  map[*yaml.Node]bool // anchors above the node that is walked
 }
 
@@ -84,6 +84,18 @@ func kindOf(doc *yaml.Node) string {
 	return V1Alpha1
 }
 
+func (l *linter) documents(docs []*yaml.Node) {
+	for _, doc := range docs {
+		l.document(doc)
+	}
+	if len(docs) == 0 || l.left < len(docs) {
+		return
+	}
+	for i := range l.findings { // nothing is left of the text, and nothing is no patch
+		l.findings[i].Severity = Error
+	}
+}
+
 // document judges one document of a strategic merge patch or config.
 func (l *linter) document(doc *yaml.Node) {
 	l.kind, l.name = "", ""
@@ -94,8 +106,7 @@ func (l *linter) document(doc *yaml.Node) {
 		l.add(doc, nil, Error, Syntax, "a document must be a map, this is "+shape(doc), "")
 		return
 	}
-	if len(doc.Content) == 0 {
-		l.add(doc, nil, Error, MissingHeader, "the document is empty", "")
+	if l.dropped(doc) {
 		return
 	}
 	e := l.header(doc)
@@ -115,6 +126,31 @@ func (l *linter) document(doc *yaml.Node) {
 	l.together(doc)
 }
 
+// dropped says whether the library leaves a document of a patch out without a word: it takes one that has nothing but
+// a kind and a name for the rest of a deletion (isEmptyDoc in configloader/internal/decoder/delete.go).
+func (l *linter) dropped(doc *yaml.Node) bool {
+	for i := 0; i+1 < len(doc.Content); i += 2 {
+		k, v := doc.Content[i], doc.Content[i+1]
+		if k.Kind != yaml.ScalarNode || v.Kind != yaml.ScalarNode || k.Value != "version" && k.Value != "kind" && k.Value != "name" {
+			return false
+		}
+	}
+	if len(doc.Content) == 0 && l.whole {
+		l.add(doc, nil, Error, MissingHeader, "the document is empty", "")
+		return true
+	}
+	if l.whole {
+		return false
+	}
+	message, instead := "the document is empty, and is left out", ""
+	if kind := get(doc, "kind"); kind != nil {
+		message, instead = "the document has no apiVersion and nothing but a name, and is left out", "write `apiVersion: v1alpha1` above `kind: "+shown(kind.Value)+"`"
+	}
+	l.add(doc, nil, Warning, MissingHeader, message, instead)
+	l.left++
+	return true
+}
+
 // header finds what the document is, by the same rules as Talos' decoder.
 func (l *linter) header(doc *yaml.Node) *entry {
 	kind, version := get(doc, "kind"), get(doc, "apiVersion")
@@ -132,18 +168,47 @@ func (l *linter) header(doc *yaml.Node) *entry {
 	}
 	l.kind = shown(kind.Value)
 	e := l.table.kind(kind.Value)
+	if trap := mistaken(doc); trap != nil {
+		l.add(trap, nil, Error, WrongValue, fmt.Sprintf("Talos takes the value %q for the key of that name", trap.Value), "choose another value, or write it above kind and apiVersion")
+		return nil
+	}
 	switch {
 	case variable(kind):
 		return nil
 	case e == nil || e.name == V1Alpha1:
 		l.unknownKind(doc, kind, version)
 		return nil
-	case version == nil && !legacy:
+	case version == nil && (!legacy || isDelete(doc)):
 		l.add(kind, nil, Error, MissingHeader, "the document has no apiVersion", "write `apiVersion: v1alpha1` above `kind: "+e.name+"`")
 	case version != nil && version.Value != "v1alpha1" && !variable(version):
 		l.add(version, nil, Error, WrongValue, "there is no "+shown(version.Value)+" of "+e.name, "write `apiVersion: v1alpha1`")
 	}
 	return e
+}
+
+// mistaken finds a value that Talos' decoder takes for the key kind or apiVersion, because it looks at keys and values
+// alike, and the last one wins.
+func mistaken(doc *yaml.Node) *yaml.Node {
+	var last [2]*yaml.Node
+	for i, n := range doc.Content {
+		switch {
+		case n.Value == "kind":
+			last[0] = n
+		case n.Value == "apiVersion":
+			last[1] = n
+		default:
+			continue
+		}
+		if i == len(doc.Content)-1 {
+			return n
+		}
+	}
+	for _, n := range last {
+		if i := slices.Index(doc.Content, n); n != nil && i%2 == 1 {
+			return n
+		}
+	}
+	return nil
 }
 
 // guess finds the kinds that have the fields of a document without one.

@@ -90,6 +90,7 @@ func (l *linter) operation(op *yaml.Node) {
 		return
 	}
 	l.unique(op, nil)
+	l.dates(op, nil)
 	name, where, value := get(op, "op"), get(op, "path"), get(op, "value")
 	known := []string{"add", "remove", "replace", "move", "copy", "test"}
 	switch {
@@ -131,7 +132,7 @@ func (l *linter) set(trail []stop, where, value *yaml.Node) {
 		if len(l.findings) > before {
 			return
 		}
-		l.judge(s.entry, where, value, s.path, false)
+		l.judge(s.entry, where, value, s.path, nil)
 	}
 }
 

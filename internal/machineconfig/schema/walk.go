@@ -34,6 +34,7 @@ func (l *linter) value(e *entry, n *yaml.Node, p *path) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			l.element(e, n.Content[i+1], p.key(n.Content[i].Value))
 		}
+		l.dates(n, p)
 	case f.typ == list && n.Kind == yaml.SequenceNode:
 		for i, item := range n.Content {
 			if isDelete(item) && !l.whole {
@@ -78,9 +79,7 @@ func (l *linter) fields(e *entry, n *yaml.Node, p *path) {
 		at := p.field(k.Value)
 		c := e.child(k.Value)
 		switch {
-		case k.Kind == yaml.ScalarNode && variable(k):
-		case k.Kind != yaml.ScalarNode:
-			l.add(k, p, Error, WrongType, "the name of a field must be text", "")
+		case k.Kind != yaml.ScalarNode || variable(k):
 		case k.Value == "<<" && c == nil:
 			l.add(k, at, Error, UnknownField, "Talos does not know merge keys (<<)", "write the fields out, or repeat the whole value with an alias")
 		case k.Value == "$patch" && c == nil:
@@ -101,18 +100,18 @@ func (l *linter) fields(e *entry, n *yaml.Node, p *path) {
 func (l *linter) known(c *entry, k, v *yaml.Node, at *path) {
 	before := len(l.findings)
 	l.value(c, v, at)
-	told := slices.ContainsFunc(l.findings[before:], func(f Finding) bool { return f.Problem == Deprecated || f.Problem == Conflict })
 	if l.kind == V1Alpha1 {
-		l.judge(c, k, v, at, told)
+		l.judge(c, k, v, at, l.findings[before:])
 	}
 }
 
-// unique finds keys that are there twice.
+// unique finds keys that are there twice, or are no text.
 func (l *linter) unique(n *yaml.Node, p *path) {
 	seen := make(map[string]*yaml.Node, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		if k.Kind != yaml.ScalarNode {
+		if target(k).Kind != yaml.ScalarNode {
+			l.add(k, p, Error, WrongType, "a key must be text, not "+shape(target(k)), "")
 			continue
 		}
 		if first := seen[k.Value]; first != nil {
@@ -120,6 +119,15 @@ func (l *linter) unique(n *yaml.Node, p *path) {
 			continue
 		}
 		seen[k.Value] = k
+	}
+}
+
+// dates finds keys which the YAML decoder takes for dates.
+func (l *linter) dates(n *yaml.Node, p *path) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := n.Content[i]; k.ShortTag() == "!!timestamp" {
+			l.add(k, p.key(k.Value), Error, WrongType, "a key must be text: put quotes around "+k.Value, "")
+		}
 	}
 }
 
