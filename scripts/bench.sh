@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints figures: all benchmarks, or those of one name (start, sync, installs, …), with their goals beside them.
+# Prints figures: all benchmarks, or those of one name (start, sync, installs, render, …), with their goals beside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,5 +8,6 @@ case $name in
 '') pattern=. ;;
 *) pattern="(?i)^Benchmark${name}" ;;
 esac
-go test -run '^$' -bench "$pattern" -benchtime 1x -timeout 30m ./internal/demo ./internal/store ./internal/workflow ./internal/web 2>&1 |
+go test -run '^$' -bench "$pattern" -benchtime 1x -timeout 30m \
+	./internal/demo ./internal/store ./internal/workflow ./internal/web ./internal/machineconfig 2>&1 |
 	grep -v -E '^(PASS|ok|\?|goos|goarch|pkg|cpu)' || true
