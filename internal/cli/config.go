@@ -15,7 +15,7 @@ func (p *program) configCommand() *cobra.Command {
 		`A config is a named set of patches for machine configs, as talosctl takes them: strategic merge patches, documents, or
 JSON patches; one for all servers, one for control planes, one for workers. In them ${hostname}, ${private_ip},
 ${public_ip}, ${vlan} and ${bootstrap_disk_wwid} stand for the values of each server. Every save is a new revision.`,
-		p.configCreate(), p.configList(), p.configShow(), p.configUpdate(), p.configRevisions(), p.configDelete(), p.configRender(), p.configDiff(), p.configLint(),
+		p.configCreate(), p.configList(), p.configShow(), p.configUpdate(), p.configRevisions(), p.configDelete(), p.configRender(), p.configDiff(), p.configLint(), p.configModernise(),
 		p.configGenerate(), p.configPatch(), p.configValidate())
 }
 
