@@ -3,6 +3,7 @@ package manage
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -22,6 +23,9 @@ type Renderer struct {
 	Factory *imagefactory.Client
 	Cache   *machineconfig.Cache // nil: nothing that was rendered is kept
 
+	// fingerprints is what makes fingerprints of secrets in plans: one sees that two are the same, and no more.
+	fingerprints []byte
+
 	mu   sync.Mutex
 	last *snapshot
 }
@@ -31,7 +35,9 @@ const RenderedBytes = 256 << 20
 
 // NewRenderer makes a renderer that keeps so many bytes of rendered configs at most.
 func NewRenderer(st *store.Store, factory *imagefactory.Client, bytes int64) *Renderer {
-	return &Renderer{Store: st, Factory: factory, Cache: machineconfig.NewCache(bytes)}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return &Renderer{Store: st, Factory: factory, Cache: machineconfig.NewCache(bytes), fingerprints: key}
 }
 
 // Made is a machine config with what it was made from.

@@ -103,6 +103,29 @@ func (s *Store) LayerRevisions(ctx context.Context, scope fleet.Scope, owner str
 	return all, s.explain("list the revisions of "+string(scope)+" "+owner, err)
 }
 
+// LayerSaved is an entry of a layer's history with its contents.
+type LayerSaved struct {
+	LayerRevision
+	Contents fleet.Contents
+}
+
+// LayerHistory lists who saved what, oldest first, with the contents.
+func (s *Store) LayerHistory(ctx context.Context, scope fleet.Scope, owner string) ([]LayerSaved, error) {
+	all, err := list(ctx, s.reader, func(r row) (v LayerSaved, err error) {
+		var body []byte
+		err = r.Scan(&v.Revision, &v.Verb, &v.Actor, &v.Why, moment{&v.At}, s.sealed(&body, "config_contents", "body", &v.Revision))
+		if err != nil {
+			return v, err
+		}
+		v.Contents, err = decodeContents(body)
+		return v, err
+	}, `
+		SELECT layer_revisions.revision, verb, actor, why, saved_at, body
+		FROM layer_revisions JOIN config_contents ON config_contents.revision = layer_revisions.revision
+		WHERE scope = $1 AND owner_id = $2 ORDER BY position`, scope, owner)
+	return all, s.explain("read the history of "+string(scope)+" "+owner, err)
+}
+
 // Contents reads what a revision holds, whichever layer it was saved in.
 func (s *Store) Contents(ctx context.Context, revision string) (fleet.Contents, error) {
 	all, err := list(ctx, s.reader, s.scanContents, `SELECT revision, body FROM config_contents WHERE revision = $1`, revision)

@@ -9,6 +9,7 @@ import (
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/network"
 
@@ -96,10 +97,24 @@ func (n *Node) Identity(ctx context.Context) (Identity, error) {
 	return out, nil
 }
 
+// MachineConfig reads the machine config that the node runs with now, secrets included; one that waits for a reboot
+// is not it. Only an admin may.
+func (n *Node) MachineConfig(ctx context.Context) ([]byte, error) {
+	running, err := safe.StateGetByID[*config.MachineConfig](ctx, n.c.COSI, config.ActiveID)
+	if err != nil {
+		return nil, n.fail("machine config", err)
+	}
+	text, err := running.Container().Bytes()
+	if err != nil {
+		return nil, n.fail("machine config", err)
+	}
+	return text, nil
+}
+
 // Apply hands the node a machine config: in maintenance mode it boots with it, else it is applied as AUTO. The
 // answer is Talos' own sentence.
-func (n *Node) Apply(ctx context.Context, config []byte) (string, error) {
-	resp, err := n.c.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: config, Mode: machine.ApplyConfigurationRequest_AUTO})
+func (n *Node) Apply(ctx context.Context, text []byte) (string, error) {
+	resp, err := n.c.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: text, Mode: machine.ApplyConfigurationRequest_AUTO})
 	if err != nil {
 		return "", n.fail("apply the config", err)
 	}

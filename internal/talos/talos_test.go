@@ -1,6 +1,7 @@
 package talos_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -199,6 +200,9 @@ func TestAControlPlaneFromItsConfigToKubernetes(t *testing.T) {
 	}
 	if id, err := n.Identity(t.Context()); err != nil || id.UUID != uuid(1) || id.Hostname != "m1" {
 		t.Errorf("it is %+v, %v", id, err)
+	}
+	if text, err := n.MachineConfig(t.Context()); err != nil || !bytes.Contains(text, []byte(l.cluster.Endpoint)) || !bytes.Contains(text, []byte("PRIVATE KEY")) && !bytes.Contains(text, []byte("    key: ")) {
+		t.Errorf("it runs with %d bytes of config, %v", len(text), err)
 	}
 	until(t, "etcd to wait for its bootstrap", func(ctx context.Context) error {
 		s, err := n.EtcdState(ctx)
