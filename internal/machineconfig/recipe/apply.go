@@ -162,7 +162,7 @@ func (r Recipe) yield(minor int, values map[string]any) (Result, error) {
 		}
 		name := strings.TrimSuffix(r.Name+"-"+y.Name, "-")
 		head := fmt.Sprintf("# Recipe %s for Talos %s.\n", r.Name, out.Version)
-		out.Patches = append(out.Patches, Patch{Name: name, Role: y.Role, Text: head + text + "\n", Shown: head + shown + "\n"})
+		out.Patches = append(out.Patches, Patch{Name: name, Role: r.only(y.Role), Text: head + text + "\n", Shown: head + shown + "\n"})
 	}
 	var err error
 	if out.Schematic.Extensions, err = lines(r.extensions, minor, masked); err != nil {
@@ -181,6 +181,14 @@ func (r Recipe) yield(minor int, values map[string]any) (Result, error) {
 		}
 	}
 	return out, nil
+}
+
+// only is the role a patch is for: that of the recipe where it is for one role.
+func (r Recipe) only(role fleet.Role) fleet.Role {
+	if role == "" && len(r.Roles) == 1 {
+		return r.Roles[0]
+	}
+	return role
 }
 
 // lines collects the lines that templates make, each once.

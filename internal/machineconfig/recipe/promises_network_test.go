@@ -20,6 +20,7 @@ func networkPromises() []promise {
 			k.want(slices.Equal(c.Filters().Endpoints(), []string{"0.0.0.0/0", "!192.168.0.0/16"}), "filters %v", c.Filters().Endpoints())
 		}},
 		{"vswitch-vlan", "by name", Params{"interface": "eth0", "routes": "10.0.0.0/16=10.0.1.254"}, func(k kept) { k.vlan("eth0", "eth0.4000", true) }},
+		{"vswitch-vlan", "by a long name", Params{"interface": "enp193s0f0np0", "routes": "10.0.0.0/16=10.0.1.254"}, func(k kept) { k.vlan("enp193s0f0np0", "vlan4000", true) }},
 		{"vswitch-vlan", "by MAC, static beside it", Params{"dhcp": false, "routes": "10.0.0.0/16=10.0.1.254"}, func(k kept) { k.vlan("", "vlan4000", false) }},
 		{"static-address", "by name", Params{"interface": "eth0", "ipv6": "${public_ipv6}/64", "nameservers": "185.12.64.1"}, func(k kept) { k.static("eth0") }},
 		{"static-address", "by MAC", Params{"ipv6": "2001:db8:1:2::2/64"}, func(k kept) { k.static("") }},

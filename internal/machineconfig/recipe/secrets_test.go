@@ -83,7 +83,7 @@ func TestWhatLooksLikeASecretIsMarked(t *testing.T) {
 	for _, r := range List() {
 		for _, p := range r.Parameters {
 			looks := false
-			for _, word := range []string{"pass", "secret", "token", "auth", "private"} {
+			for _, word := range []string{"password", "passphrase", "secret", "token", "auth", "private"} {
 				looks = looks || strings.Contains(p.Name, word)
 			}
 			if looks && !p.Secret {

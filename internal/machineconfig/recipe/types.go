@@ -161,21 +161,22 @@ func certificates(s string) string {
 	return ""
 }
 
-// check looks whether defaults are values.
+// check looks at the versions and whether the default is a value, which it must be on every version.
 func (p *Parameter) check() error {
-	if p.Default == nil {
-		return nil
-	}
-	newest := oldest
 	for _, v := range p.Values {
-		if v.Value == p.Default && v.Since != "" {
-			newest = mustMinor(v.Since)
+		if err := v.check(); err != nil {
+			return err
 		}
 	}
-	if _, problem := p.value(newest, p.Default); problem != nil {
-		return fmt.Errorf("its default: %s", problem.Text)
+	if err := p.Span.check(); err != nil || p.Default == nil {
+		return err
 	}
-	return p.Span.check()
+	for minor := oldest; minor <= oldest+50; minor++ {
+		if _, problem := p.value(minor, p.Default); problem != nil {
+			return fmt.Errorf("its default: %s", problem.Text)
+		}
+	}
+	return nil
 }
 
 func (p *Parameter) wrong(text, write string) *Problem {
