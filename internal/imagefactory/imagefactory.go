@@ -7,9 +7,12 @@
 package imagefactory
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,10 +32,9 @@ type Client struct {
 	base *url.URL
 	http *http.Client
 	api  *client.Client
-}
 
-// Extension is an official system extension as built for one Talos version.
-type Extension client.ExtensionInfo
+	lists lists
+}
 
 // New makes a client; it does not connect. An empty address is DefaultURL; a nil http.Client a plain one.
 func New(baseURL string, httpClient *http.Client) (*Client, error) {
@@ -56,23 +58,36 @@ func New(baseURL string, httpClient *http.Client) (*Client, error) {
 
 // CreateSchematic gives the schematic to the factory, which may have it already, and returns its id.
 func (c *Client) CreateSchematic(ctx context.Context, yaml string) (string, error) {
-	s, err := read(yaml)
+	d, err := read(yaml)
 	if err != nil {
 		return "", err
 	}
-	want, err := s.ID()
+	if err := d.secrets(); err != nil {
+		return "", err
+	}
+	want, err := d.id()
 	if err != nil {
 		return "", err
 	}
-	id, err := c.api.SchematicCreate(ctx, *s)
+	text, err := d.canonical()
+	if err != nil {
+		return "", err
+	}
+	answer, err := c.do(ctx, http.MethodPost, c.base.JoinPath("schematics"), text)
+	var made struct {
+		ID string `json:"id"`
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &made)
+	}
 	if err != nil {
 		return "", c.explain(ctx, err, "create a schematic")
 	}
-	if id != want { // names of installers are made from our computation
-		return "", fleet.Errorf(fleet.Internal, "image factory: it calls schematic %s %q", want, id).
+	if made.ID != want { // names of installers are made from our computation
+		return "", fleet.Errorf(fleet.Internal, "image factory: it calls schematic %s %q", want, made.ID).
 			WithHint("the factory is newer than this talos-manager, or %s is none", c.base)
 	}
-	return id, nil
+	return made.ID, nil
 }
 
 // Schematic reads a schematic, as YAML.
@@ -80,37 +95,30 @@ func (c *Client) Schematic(ctx context.Context, id string) (string, error) {
 	if err := checkID(id); err != nil {
 		return "", err
 	}
-	s, err := c.api.SchematicGet(ctx, id)
+	answer, err := c.do(ctx, http.MethodGet, c.base.JoinPath("schematics", id), nil)
+	if err == nil {
+		_, err = read(string(answer))
+	}
+	return string(answer), c.explain(ctx, err, "read schematic %s", id)
+}
+
+// do is a call of the API of schematics, of which the factory's own client knows only an older form.
+func (c *Client) do(ctx context.Context, method string, at *url.URL, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), bytes.NewReader(body))
 	if err != nil {
-		return "", c.explain(ctx, err, "read schematic %s", id)
-	}
-	yaml, err := s.Marshal()
-	return string(yaml), err
-}
-
-// Versions lists the Talos versions the factory builds, "v1.14.1", pre-releases included, oldest first.
-func (c *Client) Versions(ctx context.Context) ([]string, error) {
-	versions, err := c.api.Versions(ctx)
-	if err == nil && len(versions) == 0 {
-		err = errors.New("the list is empty")
-	}
-	return versions, c.explain(ctx, err, "list Talos versions")
-}
-
-// Extensions lists the official extensions for a Talos version.
-func (c *Client) Extensions(ctx context.Context, version string) ([]Extension, error) {
-	if err := checkVersion(version); err != nil {
 		return nil, err
 	}
-	found, err := c.api.ExtensionsVersions(ctx, tag(version))
+	req.Header.Set("Content-Type", "application/yaml")
+	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(ctx, err, "list extensions of Talos %s", version)
+		return nil, err
 	}
-	extensions := make([]Extension, len(found))
-	for i, e := range found {
-		extensions[i] = Extension(e)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil && resp.StatusCode >= http.StatusBadRequest {
+		err = &client.HTTPError{Code: resp.StatusCode, Message: strings.TrimSpace(string(answer))}
 	}
-	return extensions, nil
+	return answer, err
 }
 
 // ImageURL is where the raw disk image is: platform metal or hcloud, arch amd64 or arm64. Talos 1.8 and later
@@ -171,7 +179,9 @@ func (c *Client) explain(ctx context.Context, err error, format string, args ...
 			kind, hint = fleet.NotFound, "check the Talos version, and that the schematic was created at "+c.base.String()
 		case http.StatusUnauthorized, http.StatusForbidden:
 			kind, hint = fleet.Forbidden, "the factory wants a login, which talos-manager does not have"
-		case http.StatusPaymentRequired, http.StatusBadRequest, http.StatusMethodNotAllowed:
+		case http.StatusBadRequest:
+			kind, hint = fleet.Invalid, "correct the schematic; Talos versions differ in the extensions they have, and factories in the fields they know"
+		case http.StatusPaymentRequired, http.StatusMethodNotAllowed:
 			kind, hint = fleet.Invalid, "the factory does not offer this"
 		}
 	}
