@@ -143,7 +143,14 @@ func (p place) key(name string, s *shape) place {
 	return place{p.path + step, field}
 }
 
-func (p place) item(label string) place { return place{p.path + "[" + label + "]", p.field + "[]"} }
+// item is an element of a list of this shape.
+func (p place) item(label string, s *shape) place {
+	field := p.field
+	if s != nil && s.form == listed {
+		field += "[]"
+	}
+	return place{p.path + "[" + label + "]", field}
+}
 
 func plainKey(s string) bool {
 	if s == "" {

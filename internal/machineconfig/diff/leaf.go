@@ -3,6 +3,7 @@ package diff
 import (
 	"errors"
 	"reflect"
+	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/types/meta"
 	"go.yaml.in/yaml/v4"
@@ -81,6 +82,9 @@ func sameLeaf(s *shape, a, b *value) bool {
 	if decode(a, x) != nil || decode(b, y) != nil {
 		return false
 	}
+	if s != nil && s.trimmed {
+		return trimmed(x.Elem().String()) == trimmed(y.Elem().String())
+	}
 	return reflect.DeepEqual(meaning(x), meaning(y))
 }
 
@@ -98,6 +102,9 @@ func decode(v *value, into reflect.Value) (err error) {
 	return v.node.Decode(into.Interface())
 }
 
+// trimmed cuts what the library cuts from the start of an inline manifest of the v1alpha1 document.
+func trimmed(s string) string { return strings.TrimLeft(s, "\t\n\v\f\r") }
+
 // meaning takes what was written off values that keep it: 1GiB is 1024MiB, and an argument is a list of one.
 func meaning(v reflect.Value) any {
 	switch x := v.Interface().(type) {
@@ -113,6 +120,10 @@ func meaning(v reflect.Value) any {
 		IsNegative() bool
 	}:
 		return [2]any{x.Value(), x.IsNegative()}
+	case *string:
+		if strings.HasPrefix(*x, "-----BEGIN ") {
+			return strings.TrimSpace(*x)
+		}
 	case *meta.ArgValue:
 		return meta.Args{"": *x}.ToMap()
 	}

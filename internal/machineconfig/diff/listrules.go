@@ -52,7 +52,7 @@ var listRules = map[string]listRule{
 	"BridgeConfig links":                                        {set: true}, // unlike a bond's, where the first gives the MAC
 	"VRFConfig links":                                           {set: true},
 	"KubeSpanEndpointsConfig extraAnnouncedEndpoints":           {set: true},
-	"BGPInstanceConfig neighbors":                               {key: "address|name", ordered: true},
+	"BGPInstanceConfig neighbors":                               {key: "address|link", ordered: true},
 	"ResolverConfig nameservers":                                {key: "address", ordered: true}, // asked in this order
 	"NetworkRuleConfig ingress":                                 {key: "subnet", set: true},
 	"NetworkRuleConfig portSelector.ports":                      {set: true},
@@ -89,7 +89,7 @@ var listRules = map[string]listRule{
 	"ExtensionServiceConfig configFiles":         {key: "mountPath"},
 	"ExtensionServiceConfig environment":         {key: "="},
 	"ContainerConfig environment":                {key: "="},
-	"ContainerConfig mounts":                     {key: "destination", ordered: true},
+	"ContainerConfig mounts":                     {key: "userVolume.destination|tmpfs.destination|hostPath.destination", ordered: true},
 	"ContainerConfig security.capabilities.add":  {set: true},
 	"ContainerConfig security.capabilities.drop": {set: true},
 	"ContainerConfig dependsOn.paths":            {set: true},

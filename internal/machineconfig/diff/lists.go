@@ -24,17 +24,17 @@ func (c *comparer) list(s *shape, p place, a, b *value) {
 		rule = listRule{key: "name", ordered: true} // of plain YAML, as Kubernetes has it
 	}
 	switch {
-	case rule.key != "" && c.byKey(rule, elem, p, a, b):
+	case rule.key != "" && c.byKey(rule, s, elem, p, a, b):
 	case rule.set:
-		c.set(elem, p, a, b)
+		c.set(s, elem, p, a, b)
 	default:
 		c.sequence(elem, s, p, a, b)
 	}
 }
 
 // set lists what came and went of values in no order.
-func (c *comparer) set(elem *shape, p place, a, b *value) {
-	p = place{p.path + "[]", p.field + "[]"}
+func (c *comparer) set(s, elem *shape, p place, a, b *value) {
+	p = p.item("", s)
 	left := slices.Clone(a.items)
 	for _, y := range b.items {
 		i := slices.IndexFunc(left, func(x *value) bool { return equal(elem, x, y) })
@@ -50,7 +50,7 @@ func (c *comparer) set(elem *shape, p place, a, b *value) {
 }
 
 // byKey matches elements by what names them, where each has such a name and no two the same. It says whether it could.
-func (c *comparer) byKey(rule listRule, elem *shape, p place, a, b *value) bool {
+func (c *comparer) byKey(rule listRule, s, elem *shape, p place, a, b *value) bool {
 	before, ok := keyed(rule.key, a)
 	if !ok {
 		return false
@@ -63,15 +63,15 @@ func (c *comparer) byKey(rule listRule, elem *shape, p place, a, b *value) bool 
 	for _, key := range after.keys {
 		x, y := before.dict[key], after.dict[key]
 		if x == nil {
-			c.record(elem, p.item(key), nil, y)
+			c.record(elem, p.item(key, s), nil, y)
 			continue
 		}
 		stay = append(stay, key)
-		c.value(elem, p.item(key), x, y)
+		c.value(elem, p.item(key, s), x, y)
 	}
 	for _, key := range before.keys {
 		if after.dict[key] == nil {
-			c.record(elem, p.item(key), before.dict[key], nil)
+			c.record(elem, p.item(key, s), before.dict[key], nil)
 			continue
 		}
 		stayed = append(stayed, key)
@@ -161,13 +161,13 @@ func (c *comparer) sequence(elem, s *shape, p place, a, b *value) {
 	i, j := 0, 0
 	for _, pair := range append(stays(elem, a.items, b.items), [2]int{len(a.items), len(b.items)}) {
 		for ; i < pair[0] && j < pair[1]; i, j = i+1, j+1 {
-			c.value(elem, p.item(strconv.Itoa(j)), a.items[i], b.items[j])
+			c.value(elem, p.item(strconv.Itoa(j), s), a.items[i], b.items[j])
 		}
 		for ; i < pair[0]; i++ {
-			c.record(elem, p.item(strconv.Itoa(i)), a.items[i], nil)
+			c.record(elem, p.item(strconv.Itoa(i), s), a.items[i], nil)
 		}
 		for ; j < pair[1]; j++ {
-			c.record(elem, p.item(strconv.Itoa(j)), nil, b.items[j])
+			c.record(elem, p.item(strconv.Itoa(j), s), nil, b.items[j])
 		}
 		i, j = pair[0]+1, pair[1]+1
 	}

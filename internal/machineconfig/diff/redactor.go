@@ -55,7 +55,7 @@ func newRedactor(secrets []string) *Redactor {
 			r.folded = append(r.folded, regexp.MustCompile(edge(secret, true)+regexp.QuoteMeta(secret)+edge(secret, false)))
 			continue
 		}
-		if words := strings.Fields(secret); len(words) > 1 {
+		if words := strings.Fields(secret); len(words) > 1 && !strings.HasPrefix(secret, "-----BEGIN ") { // of those each line is found
 			for i, word := range words {
 				words[i] = regexp.QuoteMeta(word)
 			}
@@ -99,7 +99,7 @@ func edge(secret string, start bool) string {
 // Lengths from which a part of a secret is one, and up to which more than its plain forms are looked for.
 const (
 	lineLength = 16
-	longest    = 600
+	longest    = 16 << 10
 )
 
 // formsOf lists how a text may hold a secret: as it is, decoded, encoded, escaped, and by line.
@@ -134,7 +134,7 @@ func lines(text string) []string {
 			continue
 		}
 		body.WriteString(line)
-		out = append(out, line)
+		out = append(out, line, url.QueryEscape(line), url.PathEscape(line), inPage(line))
 		out = append(out, within(line)...)
 	}
 	if body.Len() >= lineLength {
@@ -154,8 +154,11 @@ func escaped(secret string) []string {
 	}
 	return append(out, unquote(strconv.Quote(secret)), strings.ReplaceAll(secret, "'", "''"),
 		strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(secret), // JSON without escapes for HTML
-		url.QueryEscape(secret), url.PathEscape(secret), url.UserPassword("", secret).String()[1:], html.EscapeString(secret))
+		url.QueryEscape(secret), url.PathEscape(secret), url.UserPassword("", secret).String()[1:], html.EscapeString(secret), inPage(secret))
 }
+
+// inPage is a text as html/template writes it.
+func inPage(s string) string { return strings.ReplaceAll(html.EscapeString(s), "+", "&#43;") }
 
 func unquote(s string) string { return s[1 : len(s)-1] }
 

@@ -35,6 +35,7 @@ type shape struct {
 	list    listRule
 	secret  bool
 	byName  bool   // a value that people name: whether it is a secret is told by that
+	trimmed bool   // see trimmed
 	unset   string // a value that means the same as none, see unset.go
 }
 
@@ -66,11 +67,13 @@ var shapes = sync.OnceValue(func() map[string]*shape {
 func documentTypes() map[string]reflect.Type {
 	out := map[string]reflect.Type{v1alpha1Kind: reflect.TypeFor[v1alpha1.Config]()}
 	for _, kind := range kinds {
-		p, err := configloader.NewFromBytes([]byte("apiVersion: v1alpha1\nkind: " + kind + "\n"))
-		if err != nil {
-			continue // the test of kinds tells
+		for _, rest := range []string{"", "name: x\n"} { // some are refused without a name
+			p, err := configloader.NewFromBytes([]byte("apiVersion: v1alpha1\nkind: " + kind + "\n" + rest))
+			if err == nil {
+				out[kind] = reflect.TypeOf(p.Documents()[0]).Elem()
+				break
+			}
 		}
-		out[kind] = reflect.TypeOf(p.Documents()[0]).Elem()
 	}
 	return out
 }
@@ -81,6 +84,7 @@ func shapeOf(typ reflect.Type, kind, path string) *shape {
 	for s.typ.Kind() == reflect.Pointer {
 		s.typ, s.pointer = s.typ.Elem(), true
 	}
+	s.trimmed = kind == v1alpha1Kind && path == "cluster.inlineManifests[].contents"
 	s.secret, s.unset = isSecret(kind, path), unsetValues[kind+" "+path]
 	switch {
 	case s.certificate(kind, path), s.typ == reflect.TypeFor[v1alpha1.Base64Bytes]():

@@ -28,11 +28,11 @@ func Unified(old, new []byte) (string, error) {
 		return "", err
 	}
 	w := writer{mask: newMask(nil, a, b), numbers: map[string]int{}}
-	before, err := w.config(a)
+	before, err := w.config(a, b)
 	if err != nil {
 		return "", err
 	}
-	after, err := w.config(b)
+	after, err := w.config(b, a)
 	if err != nil {
 		return "", err
 	}
@@ -47,7 +47,7 @@ func Redact(text []byte) (string, error) {
 		return "", err
 	}
 	w := writer{mask: newMask(nil, docs)}
-	return w.config(docs)
+	return w.config(docs, nil)
 }
 
 // writer writes configs in the one form in which what means the same looks the same.
@@ -56,8 +56,13 @@ type writer struct {
 	numbers map[string]int // of secrets, in the order in which they are met; nil where all look the same
 }
 
-func (w *writer) config(docs []document) (string, error) {
+// config writes documents. A field that says nothing is left out, but where the other side says something.
+func (w *writer) config(docs, other []document) (string, error) {
 	docs = slices.Clone(docs)
+	others := map[string]*value{}
+	for _, d := range other {
+		others[d.id()] = d.root
+	}
 	slices.SortStableFunc(docs, func(a, b document) int {
 		if slices.Contains(orderedDocuments, a.kind) && a.kind == b.kind {
 			return 0
@@ -70,7 +75,7 @@ func (w *writer) config(docs []document) (string, error) {
 		if i > 0 {
 			out.WriteString("---\n")
 		}
-		text, err := yaml.Marshal(w.node(shapes()[d.kind], "", d.root))
+		text, err := yaml.Marshal(w.node(shapes()[d.kind], "", d.root, others[d.id()]))
 		if err != nil {
 			return "", fmt.Errorf("write %s: %w", d.kind, err)
 		}
@@ -79,16 +84,19 @@ func (w *writer) config(docs []document) (string, error) {
 	return out.String(), nil
 }
 
-func (w *writer) node(s *shape, name string, v *value) *yaml.Node {
+func (w *writer) node(s *shape, name string, v, other *value) *yaml.Node {
 	switch {
 	case v.isNull():
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
 	case s != nil && s.secret && !(v.nature == scalar && v.text() == ""):
-		return w.secret(fmt.Sprint(v.plain()), Secret)
+		return w.secret(strings.TrimSpace(fmt.Sprint(v.plain())), Secret)
 	case v.nature == dict:
-		return w.dict(s, v)
+		return w.dict(s, v, other)
 	case v.nature == list:
-		return w.list(s, name, v)
+		return w.list(s, name, v, other)
+	}
+	if strings.HasPrefix(v.text(), "-----BEGIN ") {
+		v = textOf(strings.TrimSpace(v.text()) + "\n")
 	}
 	text := w.mask.text(v.text())
 	if s.plain() && suspect(name) && !worthless[strings.ToLower(v.text())] {
@@ -118,26 +126,28 @@ func (w *writer) secret(raw, text string) *yaml.Node {
 		}
 		text = strings.ReplaceAll(text, Secret, strings.TrimSuffix(Secret, "]")+" "+strconv.Itoa(n)+"]")
 	}
-	var node yaml.Node
-	node.SetString(text)
-	return &node
+	return textOf(text).node
 }
 
-func (w *writer) dict(s *shape, v *value) *yaml.Node {
+func textOf(text string) *value {
+	var node yaml.Node
+	node.SetString(text)
+	return &value{nature: scalar, node: &node}
+}
+
+func (w *writer) dict(s *shape, v, other *value) *yaml.Node {
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	for _, key := range keysOf(s, v, nil) {
 		item := v.dict[key]
-		if s != nil && s.form == object && s.field(key).unsaid(item) && s.field(key) != nil {
+		if field := s.field(key); s != nil && s.form == object && field != nil && field.unsaid(item) && field.unsaid(other.get(key)) {
 			continue
 		}
-		var name yaml.Node
-		name.SetString(w.mask.text(key))
-		out.Content = append(out.Content, &name, w.node(s.field(key), key, item))
+		out.Content = append(out.Content, textOf(w.mask.text(key)).node, w.node(s.field(key), key, item, other.get(key)))
 	}
 	return out
 }
 
-func (w *writer) list(s *shape, name string, v *value) *yaml.Node {
+func (w *writer) list(s *shape, name string, v, other *value) *yaml.Node {
 	items := v.items
 	if s != nil && s.form == listed && (s.list.set || s.list.key != "") && !s.list.ordered {
 		items = slices.Clone(items)
@@ -147,9 +157,17 @@ func (w *writer) list(s *shape, name string, v *value) *yaml.Node {
 			slices.SortStableFunc(items, func(a, b *value) int { return cmp.Compare(fmt.Sprint(a.plain()), fmt.Sprint(b.plain())) })
 		}
 	}
+	var partners *value
+	if s != nil && s.form == listed && s.list.key != "" && other != nil {
+		partners, _ = keyed(s.list.key, other)
+	}
 	out := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 	for _, item := range items {
-		out.Content = append(out.Content, w.node(s.field(""), name, item))
+		var partner *value
+		if partners != nil {
+			partner = partners.dict[item.name(s.list.key)]
+		}
+		out.Content = append(out.Content, w.node(s.field(""), name, item, partner))
 	}
 	return out
 }
