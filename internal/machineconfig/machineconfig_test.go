@@ -3,6 +3,7 @@ package machineconfig
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,20 +14,12 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// secretsOf makes the secrets of a version once: RSA keys take their time.
-var secretsOf = func() func(string) ([]byte, error) {
-	made := map[string][]byte{}
-	return func(talos string) (_ []byte, err error) {
-		if made[talos] == nil {
-			made[talos], err = NewSecrets(talos, time.Now())
-		}
-		return made[talos], err
-	}
-}()
+// secretsOnce makes the secrets of all tests: RSA keys take their time.
+var secretsOnce = sync.OnceValues(func() ([]byte, error) { return NewSecrets(NewestTalos(), time.Now()) })
 
 func input(tb testing.TB, talos, kubernetes string, role fleet.Role, patches ...Patch) Input {
 	tb.Helper()
-	secrets, err := secretsOf(talos)
+	secrets, err := secretsOnce()
 	if err != nil {
 		tb.Fatal(err)
 	}
