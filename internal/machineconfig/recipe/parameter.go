@@ -27,6 +27,8 @@ const (
 	TypeURL          Type = "url"          // with one of Schemes
 	TypeCertificates Type = "certificates" // PEM
 	TypeMAC          Type = "mac"          // hardware address
+	TypeDisk         Type = "disk"         // expression of Talos' (CEL) that matches disks
+	TypeMember       Type = "member"       // expression that matches disks and volumes for an array
 )
 
 // Parameter is what somebody may say about how a recipe is to be made.
@@ -60,7 +62,7 @@ type Value struct {
 // Pair is an entry of a map.
 type Pair struct{ Key, Value string }
 
-var types = []Type{TypeString, TypeText, TypeSecret, TypeInt, TypeBool, TypeEnum, TypeList, TypeMap, TypeAddress, TypePrefix, TypeURL, TypeCertificates, TypeMAC}
+var types = []Type{TypeString, TypeText, TypeSecret, TypeInt, TypeBool, TypeEnum, TypeList, TypeMap, TypeAddress, TypePrefix, TypeURL, TypeCertificates, TypeMAC, TypeDisk, TypeMember}
 
 // prepare checks what the author of a recipe wrote.
 func (p *Parameter) prepare() (err error) {

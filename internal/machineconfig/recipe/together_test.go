@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 )
 
 // Every recipe that is not in conflict with another of the set is used at once on one server, and each still keeps its
@@ -120,6 +123,23 @@ func TestDeclaredConflictsAreReal(t *testing.T) {
 			if _, err := Get(c.With); err != nil {
 				t.Errorf("%s: conflict with %v", r.Name, err)
 			}
+		}
+	}
+}
+
+// The switch of a config says less than the recipe; with both, the recipe is in effect.
+func TestKubeSpanRecipeWorksBesideTheSwitch(t *testing.T) {
+	for _, release := range releases {
+		in := input(t, release.talos, fleet.Worker, of(fleet.Worker, mustApply(t, "kubespan", release.talos, nil))...)
+		in.KubeSpan = true
+		out, err := machineconfig.Render(in)
+		if err != nil {
+			t.Errorf("%s: %v", release.talos, err)
+			continue
+		}
+		c, err := configloader.NewFromBytes(out)
+		if err != nil || c.NetworkKubeSpanConfig() == nil || c.NetworkKubeSpanConfig().MTU() != 1320 {
+			t.Errorf("%s: %v, %v", release.talos, err, c.NetworkKubeSpanConfig())
 		}
 	}
 }

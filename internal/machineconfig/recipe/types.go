@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/siderolabs/talos/pkg/machinery/cel"
+	"github.com/siderolabs/talos/pkg/machinery/cel/celenv"
 )
 
 var variable = regexp.MustCompile(`\$\{[a-z][a-z0-9_.-]*\}`)
@@ -43,6 +46,12 @@ func (p *Parameter) tidy(as Type, s string) (tidied, why string) {
 		return s, prefix(s)
 	case TypeURL:
 		return s, p.url(s)
+	case TypeDisk:
+		_, err := cel.ParseBooleanExpression(s, celenv.DiskLocator())
+		return s, expression(err)
+	case TypeMember:
+		_, err := cel.ParseBooleanExpression(s, celenv.MemberVolumeLocator())
+		return s, expression(err)
 	case TypeMAC:
 		if onlyVariable(s) {
 			return s, ""
@@ -119,6 +128,15 @@ var addressCharacters = regexp.MustCompile(`^[0-9a-fA-F.:/]*$`)
 func around(s string) string {
 	if !addressCharacters.MatchString(variable.ReplaceAllString(s, "")) {
 		return "around its variables it has characters that no address has"
+	}
+	return ""
+}
+
+// expression says why it is none that Talos could ask of a disk.
+func expression(err error) string {
+	if err != nil {
+		first, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "ERROR: <input>:"), "\n")
+		return "it is no expression about it: " + first
 	}
 	return ""
 }
@@ -207,6 +225,7 @@ func (p *Parameter) instead() string {
 		TypeString: "one line of text", TypeText: "text", TypeSecret: "one line of text", TypeBool: "true or false", TypeAddress: "an IP address like 203.0.113.7",
 		TypePrefix: "an address with prefix length like 10.0.0.7/24", TypeMAC: "a MAC address like 0c:9d:92:11:22:33",
 		TypeCertificates: "certificates as PEM, -----BEGIN CERTIFICATE----- and what follows",
+		TypeDisk:         `an expression like !system_disk && disk.transport == "nvme"`, TypeMember: `an expression like disk.transport == "nvme" && disk.size > 100u * GiB`,
 	}[as]
 	switch as {
 	case TypeInt:
