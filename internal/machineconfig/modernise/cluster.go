@@ -29,7 +29,6 @@ func clusterRules() []rule {
 		{"cluster.controlPlane.endpoint", 0, 0, "KubeClusterConfig", cluster, to("KubeClusterConfig", "endpoint")},
 		{"cluster.controlPlane.localAPIServerPort", 0, 0, "KubeAPIServerConfig", components, moveAPIPort},
 		{"cluster.allowSchedulingOnControlPlanes", 0, 0, "KubeNodeConfig", "the control planes' taint is in the generated KubeNodeConfig", moveScheduling},
-		{"cluster.allowSchedulingOnMasters", 0, 0, "KubeNodeConfig", "the control planes' taint is in the generated KubeNodeConfig", moveScheduling},
 		{"cluster.ca", 0, 0, "KubeAPIServerCAConfig", secret, moveSecret},
 		{"cluster.acceptedCAs", 0, 0, "KubeAPIServerCAConfig", secret, moveAcceptedCAs},
 		{"cluster.aggregatorCA", 0, 0, "KubeAggregatorCAConfig", secret, moveSecret},
@@ -41,6 +40,7 @@ func clusterRules() []rule {
 		old[i].since, old[i].must = kubernetesDocs, kubernetesDocs
 	}
 	return append(old,
+		rule{"cluster.allowSchedulingOnMasters", oldestSupported, kubernetesDocs, "KubeNodeConfig", "it has another name since Talos 1.2, and the taint is in the generated KubeNodeConfig since 1.14", moveMasters},
 		rule{"machine.features.kubernetesTalosAPIAccess", kubernetesDocs, 0, "", "access to the Talos API is a document of its own", moveTalosAccess},
 		rule{"cluster.inlineManifests", kubernetesDocs, 0, "", "manifests are documents of their own", moveInlineManifests},
 		rule{"cluster.extraManifests", kubernetesDocs, 0, "", "manifests are documents of their own", moveExtraManifests},
@@ -87,7 +87,7 @@ func (w *rewriter) moveCNI(f field, cni *yaml.Node) {
 			w.doc("KubeFlannelCNIConfig", "", controlPlanes).set(p[0], p[1], p[0].Value)
 		}
 	}
-	w.manifests(field{path: f.path, key: keyOr(urlsKey), val: urls}, "custom-cni", nil)
+	w.manifests(field{path: f.path, key: keyOr(urlsKey), val: urls}, "custom-cni", at(w.old.root, "cluster", "extraManifestHeaders"))
 }
 
 func keyOr(key *yaml.Node) *yaml.Node {
@@ -138,7 +138,7 @@ func (w *rewriter) keepComponent(f field, kind, image string) {
 	if child(f.val, "image") == nil {
 		f.val.Content = append([]*yaml.Node{scalar("image"), scalar(w.imageOf(image))}, f.val.Content...)
 	}
-	w.keep(f.path, f.key, f.val)
+	w.doc("", "", controlPlanes).set(f.key, f.val, strings.Split(f.path, ".")...)
 	w.note(Hint, f, "extraVolumes has no document: the older section stays, in place of the generated %s; no other patch may write one", kind)
 }
 
@@ -158,6 +158,14 @@ func moveScheduling(w *rewriter, f field) {
 		return
 	}
 	w.doc("KubeNodeConfig", "", controlPlanes).set(f.key, scalar("NoSchedule"), "taints", taint)
+}
+
+func moveMasters(w *rewriter, f field) {
+	if w.minor >= kubernetesDocs {
+		moveScheduling(w, f)
+		return
+	}
+	w.keep("cluster.allowSchedulingOnControlPlanes", f.key, f.val)
 }
 
 func moveDiscovery(w *rewriter, f field) {

@@ -159,7 +159,8 @@ func lookup(v any, path string) any {
 	return nil
 }
 
-var secretPath = regexp.MustCompile(`(?i)(password|passphrase|secret|token|private|auth|static|\bkey\b|\.key$|identity)`)
+var secretPath = regexp.MustCompile(`(?i)(password|passphrase|secret|token|privatekey|presharedkey|issuingkey|\.auth$|RegistryAuth|Encryption\.Keys|IssuingCA|ClientIdentity|` +
+	`^Files|^Environment|ManifestConfigs|^K8sStaticPod|^CRICustomization|ExtensionService|wireguard)`)
 
 // shown is a value for people. What may be a secret is not shown.
 func shown(path string, v any) string {
@@ -174,6 +175,8 @@ func shown(path string, v any) string {
 func why(path string) string {
 	for prefix, reason := range map[string]string{
 		"network.defaultDHCP":                         "with link documents, cards that no document names no longer ask for DHCP",
+		"Install.Disk":                                "the older selector also passes over disks without a transport, read-only ones and CD-ROMs",
+		"Install.LegacyBIOSSupport":                   "the installer no longer marks the disk bootable for an old BIOS",
 		"K8sAPIServerConfig.UseAuthenticationConfig":  "the older section of the API server does not use a KubeAuthenticationConfig",
 		"K8sAPIServerConfig.StartupProbesEnabled":     "the older section of the API server has no startup probes",
 		"K8sAPIServerConfig.InjectDefaultAuthorizers": "the older section of the API server brings its authorizers itself",

@@ -16,9 +16,8 @@ const (
 )
 
 func fileRules() []rule {
-	const files = "files below /etc are documents of their own"
 	return []rule{
-		{"machine.files", trustedRoots, kubernetesDocs, "", files, moveFiles},
+		{"machine.files", trustedRoots, kubernetesDocs, "", "", moveFiles},
 		{"machine.baseRuntimeSpecOverrides", kubernetesDocs, kubernetesDocs, "", "the runtime's base spec is a document of its own", to("CRIBaseRuntimeSpecConfig", "overrides")},
 	}
 }
@@ -28,7 +27,14 @@ func moveFiles(w *rewriter, f field) {
 	for _, n := range items(f.val) {
 		if !w.moveFile(f, n) {
 			rest.Content = append(rest.Content, n)
+			continue
 		}
+		at, since := f, kubernetesDocs
+		at.line = n.Line
+		if strings.HasPrefix(value(n, "path"), rootsPrefix) {
+			since = trustedRoots
+		}
+		w.change(at, "files below /etc are documents of their own", since)
 	}
 	if len(rest.Content) == 0 && !isDelete(f.val) {
 		return
@@ -55,6 +61,9 @@ func (w *rewriter) moveFile(f field, n *yaml.Node) bool {
 	case file == criPart:
 		d := w.doc("CRICustomizationConfig", w.freeName("CRICustomizationConfig", customizationName(w.vars.show(content.Value))), everyone)
 		d.comment(n, f)
+		if !strings.Contains(content.Value, `"""`) && !strings.Contains(content.Value, "'''") {
+			content.Value = trimmed(content.Value) // blanks at the ends of lines cannot be written as a block
+		}
 		d.set(key, content, "content")
 		done = true
 		w.oldPlugin(f, content.Value)

@@ -98,6 +98,10 @@ func moveInstall(w *rewriter, f field) {
 		case "image":
 			write(p[0], p[1], "installer", "image")
 		case "wipe":
+			yes, known := isTrue(p[1])
+			if known && !yes && selector == nil && value(f.val, "disk") == "" {
+				continue // that is what is generated, if there is a document at all
+			}
 			write(p[0], p[1], "provisioning", "wipe")
 		case "disk":
 			if selector == nil && p[1].Value != "" { // a selector wins over the disk's name

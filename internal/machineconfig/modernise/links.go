@@ -32,6 +32,22 @@ func moveInterfaces(w *rewriter, f field) {
 	}
 }
 
+// shortAddresses turns the single address of an interface, which a strict check refuses, into the list.
+func (w *rewriter) shortAddresses() {
+	for _, n := range items(at(w.old.root, "machine", "network", "interfaces")) {
+		for _, link := range append([]*yaml.Node{n}, items(child(n, "vlans"))...) {
+			i := index(link, "cidr")
+			if i < 0 || child(link, "addresses") != nil {
+				continue
+			}
+			line := link.Content[i].Line
+			link.Content[i], link.Content[i+1] = renamed(link.Content[i], "addresses"), sequence(link.Content[i+1])
+			w.to = nil
+			w.change(field{path: "machine.network.interfaces.cidr", line: line}, "deprecated; addresses is a list", oldestSupported)
+		}
+	}
+}
+
 // device is one old interface on its way out.
 type device struct {
 	w    *rewriter
@@ -88,11 +104,27 @@ func (w *rewriter) mustStay(f field, n *yaml.Node) bool {
 			return true
 		}
 	}
+	for _, at := range append([]*yaml.Node{n}, items(child(n, "vlans"))...) {
+		if slices.ContainsFunc(items(child(at, "routes")), unspoken) {
+			w.note(ByHand, f, "a route has a destination that a document cannot name; the interface stays as it is")
+			return true
+		}
+	}
 	if l := items(child(child(n, "bond"), "deviceSelectors")); len(l) > 1 {
 		w.note(ByHand, f, "a bond of several selectors: make a LinkAliasConfig of each; the interface stays as it is")
 		return true
 	}
 	return false
+}
+
+// unspoken says whether the destination of a route cannot be written: documents leave out that of a default route, and
+// take no other that begins with zeros.
+func unspoken(r *yaml.Node) bool {
+	p, err := netip.ParsePrefix(value(r, "network"))
+	if err != nil || !p.Addr().IsUnspecified() {
+		return false
+	}
+	return p.Bits() > 0 || p.Addr().Is6() && value(r, "gateway") == ""
 }
 
 // main writes the link itself.
@@ -110,7 +142,7 @@ func (d *device) main() {
 		kind = "DummyLinkConfig"
 	}
 	dhcp, _ := isTrue(child(d.n, "dhcp"))
-	settings := []string{"mtu", "addresses", "cidr", "routes"}
+	settings := []string{"mtu", "addresses", "routes"}
 	plain := !slices.ContainsFunc(settings, func(s string) bool { return child(d.n, s) != nil })
 	if kind == "LinkConfig" && plain && dhcp && d.wantsDHCP(d.n) {
 		return // the DHCP document brings the link up
@@ -135,8 +167,6 @@ func (d *device) common(doc *document, n *yaml.Node) {
 			if p[1].Value != "0" {
 				doc.set(p[0], p[1], "mtu")
 			}
-		case "cidr":
-			doc.set(p[0], sequence(mapping(scalar("address"), d.address(p[1]))), "addresses")
 		case "addresses":
 			list := sequence()
 			for _, a := range items(p[1]) {
@@ -181,6 +211,9 @@ func (d *device) routes(doc *document, p [2]*yaml.Node) {
 			name := f[0].Value
 			if name == "network" {
 				name = "destination"
+				if strings.HasSuffix(f[1].Value, "/0") {
+					continue // the document leaves out the destination of a default route
+				}
 			}
 			if f[1].Value != "" {
 				put(route, renamed(f[0], name), f[1])

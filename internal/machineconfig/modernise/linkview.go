@@ -166,7 +166,7 @@ func (n *network) kinds(name string, m map[string]any, d conf.Device) {
 	}
 	if w := d.WireguardConfig(); w != nil {
 		m["kind"] = "wireguard"
-		m["wireguard"] = methods(reflect.ValueOf(&w).Elem(), nil)
+		m["wireguard"] = wireguard(methods(reflect.ValueOf(&w).Elem(), nil))
 	}
 }
 
@@ -294,6 +294,19 @@ func (n *network) special(m map[string]any, c conf.NetworkCommonLinkConfig) {
 		w := methods(reflect.ValueOf(&d).Elem(), func(name string) bool {
 			return strings.Contains(" PrivateKey ListenPort FirewallMark Peers ", " "+name+" ")
 		})
-		m["wireguard"] = w
+		m["wireguard"] = wireguard(w)
 	}
+}
+
+// wireguard gives the one field that documents call otherwise its old name.
+func wireguard(m map[string]any) map[string]any {
+	peers, _ := m["Peers"].([]any)
+	for _, p := range peers {
+		peer, _ := p.(map[string]any)
+		if v, ok := peer["PersistentKeepalive"]; ok {
+			delete(peer, "PersistentKeepalive")
+			peer["PersistentKeepaliveInterval"] = v
+		}
+	}
+	return m
 }

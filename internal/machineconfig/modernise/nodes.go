@@ -3,6 +3,7 @@ package modernise
 import (
 	"slices"
 
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -43,8 +44,8 @@ func moveLabels(path string) func(*rewriter, field) {
 		}
 		for _, p := range pairs(f.val) {
 			where := everyone
-			if isDelete(p[1]) {
-				where = controlPlanes // workers are generated without labels, and what is not there cannot be deleted
+			if isDelete(p[1]) && p[0].Value == constants.LabelExcludeFromExternalLB {
+				where = controlPlanes // workers are generated without it, and what is not there cannot be deleted
 			}
 			if p[0].Value == "$patch" {
 				w.doc("KubeNodeConfig", "", controlPlanes).set(f.key, deleted(), path)

@@ -26,6 +26,7 @@ func (w *rewriter) fromOperation(d *document, op, base *yaml.Node) {
 	what, path := value(op, "op"), value(op, "path")
 	f := field{path: path, line: op.Line}
 	key, val := scalar(""), child(op, "value")
+	key.Line = op.Line
 	if len(op.Content) > 0 {
 		key.HeadComment = joinComments(op.HeadComment, op.Content[0].HeadComment)
 	}
@@ -52,7 +53,10 @@ func (w *rewriter) fromOperation(d *document, op, base *yaml.Node) {
 	if w.listReplaced(what, steps, val, base) {
 		w.note(ByHand, f, "%s replaces a list that is generated; a merge appends to it", what)
 	}
-	insert(d.root, steps, key, block(val))
+	if !insert(d.root, steps, key, block(val)) {
+		w.note(ByHand, f, "%s: an operation before it wrote something else there", what)
+		return
+	}
 	w.changes = append(w.changes, Change{
 		Line: op.Line, Path: w.vars.show(path), To: []string{"v1alpha1"}, Since: version(multiDocument),
 		Why: "RFC 6902 cannot patch a config of more than one document",
@@ -133,9 +137,12 @@ func element(list *yaml.Node, index int) (step, *yaml.Node, bool) {
 	return step{}, nil, false
 }
 
-// insert writes a value below the steps of a path.
-func insert(m *yaml.Node, steps []step, key, val *yaml.Node) {
+// insert writes a value below the steps of a path. It is false where a step leads into something else.
+func insert(m *yaml.Node, steps []step, key, val *yaml.Node) bool {
 	s := steps[0]
+	if s.list != (m.Kind == yaml.SequenceNode) || !s.list && m.Kind != yaml.MappingNode || isDelete(m) {
+		return false
+	}
 	next := mapping()
 	if len(steps) > 1 && steps[1].list {
 		next = sequence()
@@ -153,20 +160,23 @@ func insert(m *yaml.Node, steps []step, key, val *yaml.Node) {
 		m.Content = append(m.Content, val)
 	case len(steps) == 1:
 		k := scalar(s.key)
-		k.HeadComment = key.HeadComment
+		k.HeadComment, k.Line = key.HeadComment, key.Line
 		if i := index(m, s.key); i >= 0 {
 			m.Content[i+1] = val // a later operation wins
-			return
+			return true
 		}
 		m.Content = append(m.Content, k, val)
 	case s.list:
-		insert(elementOf(m, s), steps[1:], key, val)
+		return insert(elementOf(m, s), steps[1:], key, val)
 	default:
 		if child(m, s.key) == nil {
-			m.Content = append(m.Content, scalar(s.key), next)
+			k := scalar(s.key)
+			k.Line = key.Line
+			m.Content = append(m.Content, k, next)
 		}
-		insert(child(m, s.key), steps[1:], key, val)
+		return insert(child(m, s.key), steps[1:], key, val)
 	}
+	return true
 }
 
 // elementOf finds or makes the element of a list that a step names.

@@ -3,6 +3,7 @@ package modernise
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
 // Verdict is what the proof found.
@@ -24,9 +26,9 @@ type Verdict string
 const (
 	// Equal: on this version a node does the same with the old patch and the new one.
 	Equal Verdict = "equal"
-	// EqualOlder: this version refuses the old patch. What it does on Proof.Against, the newest version that takes it,
-	// the new one does here.
-	EqualOlder Verdict = "equal-on-older"
+	// EqualElsewhere: this version refuses the old patch. What it does on Proof.Against, the nearest version that takes it
+	// (an older one where there is one), the new one does here.
+	EqualElsewhere Verdict = "equal-on-another"
 	// Differs: see Proof.Differences.
 	Differs Verdict = "differs"
 	// Unproven: no version takes the old patch, so there is nothing to compare with. See Proof.Problem.
@@ -39,14 +41,15 @@ const (
 // a config, for a control plane and a worker.
 type Proof struct {
 	Verdict     Verdict
-	Against     string // v1.11: the version on which the old patch was applied; "" when it is the version itself
+	Against     string       // v1.11: the version on which the old patch was applied; "" when it is the version itself
+	Roles       []fleet.Role // those compared; nodes of another role refuse the old patch on every version
 	Differences []Difference
 	Problem     string
 }
 
 // String is the verdict for people: equal, equal-on-1.11, differs, unproven, refused.
 func (p Proof) String() string {
-	if p.Verdict == EqualOlder {
+	if p.Verdict == EqualElsewhere {
 		return "equal-on-" + strings.TrimPrefix(p.Against, "v")
 	}
 	return string(p.Verdict)
@@ -199,16 +202,27 @@ func worse(a, b Proof) Proof {
 	if b.Verdict == Unproven {
 		return a
 	}
-	rank := []Verdict{Equal, EqualOlder, Differs, Refused}
+	rank := []Verdict{Equal, EqualElsewhere, Differs, Refused}
 	out := a
 	if slices.Index(rank, b.Verdict) > slices.Index(rank, a.Verdict) {
 		out = b
 	}
-	if a.Against != "" && (b.Against == "" || a.Against < b.Against && len(a.Against) <= len(b.Against)) {
-		out.Against = a.Against
+	out.Against = a.Against
+	if one, other := minorIn(a.Against), minorIn(b.Against); one == 0 || other != 0 && other < one {
+		out.Against = b.Against
 	}
+	out.Roles = append(slices.Clone(a.Roles), b.Roles...)
 	out.Differences = append(slices.Clone(a.Differences), b.Differences...)
 	return out
+}
+
+// minorIn reads v1.11; 0 for "".
+func minorIn(version string) int {
+	n, err := strconv.Atoi(strings.TrimPrefix(version, "v1."))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (p *prover) role(role fleet.Role) Proof {
@@ -220,63 +234,75 @@ func (p *prover) role(role fleet.Role) Proof {
 	if role == fleet.ControlPlane {
 		texts = append(texts, p.res.ControlPlane)
 	}
-	after, err := applied(base, p.minor, true, texts...)
-	lenient := false
-	if err != nil {
-		var other error
-		if after, other = applied(base, p.minor, false, texts...); other != nil || p.strictOld(role) {
-			return Proof{Verdict: Refused, Problem: err.Error()}
-		}
-		lenient = true
-	}
-	oldBase, before, against, oldErr := p.findOld(role, lenient)
+	oldBase, before, against, strict, oldErr := p.findOld(role)
 	if oldErr != nil {
 		return Proof{Verdict: Unproven, Problem: oldErr.Error()}
+	}
+	after, err := applied(base, p.minor, strict, texts...)
+	if unknown := unknownTo(texts[0], p.minor); err == nil && unknown != nil {
+		err = unknown
+	}
+	if err != nil {
+		return Proof{Verdict: Refused, Problem: err.Error(), Roles: []fleet.Role{role}}
+	}
+	if !p.res.Changed && against == p.minor { // it is the same text
+		return Proof{Verdict: Equal, Roles: []fleet.Role{role}}
 	}
 	return p.compare(role, against, oldBase, before, base, after)
 }
 
-// strictOld says whether a strict check takes the old patch on this very version.
-func (p *prover) strictOld(role fleet.Role) bool {
-	base, err := generated(p.minor, role, p.kubernetes)
-	if err != nil {
-		return false
+// findOld applies the old patch on the nearest version that takes it, older ones first: strictly if one does.
+func (p *prover) findOld(role fleet.Role) (base, before config.Provider, minor int, strict bool, first error) {
+	var minors []int
+	for m := p.minor; m >= oldestSupported; m-- {
+		minors = append(minors, m)
 	}
-	_, err = applied(base, p.minor, true, p.old)
-	return err == nil
-}
-
-// findOld applies the old patch on the newest version, this one or an older one, that takes it: strictly if one does.
-func (p *prover) findOld(role fleet.Role, lenient bool) (base, before config.Provider, minor int, first error) {
+	for m := p.minor + 1; m <= newestMinor(); m++ {
+		minors = append(minors, m)
+	}
 	for _, strict := range []bool{true, false} {
-		if lenient && strict {
-			continue
-		}
-		for minor := p.minor; minor >= oldestSupported; minor-- {
-			base, err := generated(minor, role, p.kubernetes)
-			if err != nil {
-				return nil, nil, 0, err
-			}
-			before, err := applied(base, minor, strict, p.old)
+		for _, minor := range minors {
+			base, before, err := p.onMinor(role, minor, strict)
 			if err == nil {
-				return base, before, minor, nil
+				return base, before, minor, strict, nil
 			}
 			if first == nil {
 				first = err
 			}
 		}
 	}
-	return nil, nil, 0, first
+	return nil, nil, 0, false, first
+}
+
+func (p *prover) onMinor(role fleet.Role, minor int, strict bool) (base, before config.Provider, err error) {
+	if err := unknownTo(p.old, minor); err != nil {
+		return nil, nil, err
+	}
+	if base, err = generated(minor, role, p.kubernetes); err != nil {
+		return nil, nil, err
+	}
+	before, err = applied(base, minor, strict, p.old)
+	return base, before, err
+}
+
+// unknownTo is what a node says to documents and fields that are newer than it. The library takes them.
+func unknownTo(text string, minor int) error {
+	for _, f := range schema.Lint([]byte(text), version(minor)) {
+		if f.Problem == schema.TooNew {
+			return fmt.Errorf("line %d: %s", f.Line, f.Message)
+		}
+	}
+	return nil
 }
 
 func (p *prover) compare(role fleet.Role, against int, oldBase, before, base, after config.Provider) Proof {
-	v := viewer{role: role}
-	oldFrom, oldTo := v.view(oldBase), v.view(before)
-	newFrom, newTo := v.view(base), v.view(after)
+	was, is := viewer{role, against}, viewer{role, p.minor}
+	oldFrom, oldTo := was.view(oldBase), was.view(before)
+	newFrom, newTo := is.view(base), is.view(after)
 	moved(newTo, p.res.Schematic)
-	out := Proof{Verdict: Equal}
+	out := Proof{Verdict: Equal, Roles: []fleet.Role{role}}
 	if against != p.minor {
-		out.Verdict, out.Against = EqualOlder, version(against)
+		out.Verdict, out.Against = EqualElsewhere, version(against)
 	}
 	out.Differences = differences(effect(oldFrom, oldTo), effect(newFrom, newTo), oldTo, newTo)
 	for i := range out.Differences {

@@ -118,11 +118,10 @@ func resolveInterface(v reflect.Value) any {
 	if inner := v.Elem(); inner.Kind() == reflect.Pointer && inner.IsNil() {
 		return nil
 	}
-	m := methods(v, nil)
-	if len(m) == 0 {
-		return map[string]any{"(set)": "true"}
+	if m := methods(v, nil); len(m) > 0 {
+		return m
 	}
-	return m
+	return nil
 }
 
 // resolveAny keeps zero values: in a free-form map, false is not nothing.

@@ -70,6 +70,8 @@ func (w *rewriter) run() {
 		case d.root == nil:
 		case d.kind == "":
 			w.old = d
+			w.tooNew()
+			w.shortAddresses()
 			for _, r := range rules() {
 				w.apply(r)
 			}
@@ -80,11 +82,26 @@ func (w *rewriter) run() {
 	}
 }
 
+// tooNew drops the switch that only newer versions have, and that means what older ones do anyway.
+func (w *rewriter) tooNew() {
+	if w.minor >= multiDocument {
+		return
+	}
+	path := "machine.install.grubUseUKICmdline"
+	if key, val := w.take(strings.Split(path, ".")); key != nil {
+		w.to = nil
+		w.change(field{path: path, key: key, val: val, line: key.Line}, "known since Talos v1.12; before, kernel arguments are always those of the config", oldestSupported)
+	}
+}
+
 // apply moves the field of a rule if the version wants that.
 func (w *rewriter) apply(r rule) {
 	must := r.must
-	if r.path == kernelArguments {
+	switch {
+	case r.path == kernelArguments:
 		must = kernelArgumentsRefused(w.old.root)
+	case strings.HasPrefix(r.path, "machine.systemDiskEncryption.") && w.encrypted(r.path):
+		must = volumeCrypto
 	}
 	refused := must != 0 && w.minor >= must
 	if w.minor < r.since || !refused && !w.o.All || w.dropped(r.doc) {
@@ -98,6 +115,12 @@ func (w *rewriter) apply(r rule) {
 	w.to = nil
 	before := len(w.changes)
 	r.move(w, f)
+	for _, d := range w.docs {
+		if d.kept {
+			w.note(Hint, f, "the %s of the same patch says otherwise, and its value stays", d.id())
+			d.kept = false
+		}
+	}
 	if len(w.changes) > before { // the rule said it in more detail
 		return
 	}
@@ -137,8 +160,11 @@ func (w *rewriter) take(path []string) (key, val *yaml.Node) {
 		return nil, nil
 	}
 	for i := len(parents) - 1; i > 0 && len(parents[i].Content) == 0; i-- {
+		first := i == 1 && index(parents[0], path[0]) == 0
 		parent, _ := remove(parents[i-1], path[i-1])
-		key.HeadComment = joinComments(parent.HeadComment, key.HeadComment)
+		if !first { // what begins a patch is about all of it, and goes to the top
+			key.HeadComment = joinComments(parent.HeadComment, key.HeadComment)
+		}
 	}
 	return key, val
 }
@@ -148,12 +174,7 @@ func (w *rewriter) keep(path string, key, val *yaml.Node) {
 	names := strings.Split(path, ".")
 	m := w.old.root
 	for _, name := range names[:len(names)-1] {
-		next := child(m, name)
-		if next == nil {
-			next = mapping()
-			m.Content = append(m.Content, scalar(name), next)
-		}
-		m = next
+		m = inner(m, name)
 	}
 	put(m, renamed(key, names[len(names)-1]), val)
 }
@@ -181,7 +202,9 @@ func (w *rewriter) doc(kind, name string, where place) *document {
 		}
 	}
 	d := &document{kind: kind, name: name, touched: true, controlPlane: apart}
-	d.root = mapping(scalar("apiVersion"), scalar("v1alpha1"), scalar("kind"), scalar(kind))
+	if d.root = mapping(); kind != "" {
+		d.root.Content = append(d.root.Content, scalar("apiVersion"), scalar("v1alpha1"), scalar("kind"), scalar(kind))
+	}
 	if name != "" {
 		d.root.Content = append(d.root.Content, scalar("name"), scalar(name))
 	}
@@ -209,14 +232,26 @@ func (w *rewriter) delete(kind, name string, where place, key *yaml.Node) {
 func (d *document) set(key, val *yaml.Node, path ...string) {
 	m := d.root
 	for _, name := range path[:len(path)-1] {
-		next := child(m, name)
-		if next == nil {
-			next = mapping()
-			m.Content = append(m.Content, scalar(name), next)
-		}
-		m = next
+		m = inner(m, name)
+	}
+	if old := child(m, path[len(path)-1]); d.given && old != nil && old.Kind == yaml.ScalarNode {
+		d.kept = d.kept || old.Value != val.Value // Talos prefers the document too
+		return
 	}
 	put(m, renamed(key, path[len(path)-1]), block(val))
+}
+
+// inner finds or makes the mapping below a key.
+func inner(m *yaml.Node, name string) *yaml.Node {
+	i := index(m, name)
+	if i < 0 {
+		m.Content = append(m.Content, scalar(name), mapping())
+		return m.Content[len(m.Content)-1]
+	}
+	if m.Content[i+1].Kind != yaml.MappingNode { // no version takes what was there
+		m.Content[i+1] = mapping()
+	}
+	return m.Content[i+1]
 }
 
 // tidy drops a v1alpha1 document of which nothing is left.

@@ -38,6 +38,8 @@ var likely = []struct {
 	{regexp.MustCompile(`enable|disable`), "true"},
 }
 
+var prefixLength = regexp.MustCompile(`bits|prefix_?len|netmask|^mask`)
+
 // samples gives every variable of a text a value with which the library can read it as a patch, if there is one.
 func samples(text string, given map[string]string, kubernetes string) map[string]string {
 	vars := map[string]string{}
@@ -52,6 +54,9 @@ func samples(text string, given map[string]string, kubernetes string) map[string
 			continue
 		}
 		vars[name] = guess(name)
+		if strings.Contains(text, "}/"+s) || prefixLength.MatchString(name) {
+			vars[name] = "24" // the length of a prefix
+		}
 		open = append(open, name)
 	}
 	vars["kubernetes_version"] = kubernetes

@@ -1,6 +1,11 @@
 package modernise
 
-import "go.yaml.in/yaml/v4"
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 func storageRules() []rule {
 	const volumes = "system volumes are encrypted by their VolumeConfig"
@@ -8,15 +13,35 @@ func storageRules() []rule {
 	return []rule{
 		{"machine.systemDiskEncryption.state", volumeCrypto, 0, "", volumes, moveEncryption("STATE")},
 		{"machine.systemDiskEncryption.ephemeral", volumeCrypto, 0, "", volumes, moveEncryption("EPHEMERAL")},
+		{"machine.disks", volumeCrypto - 1, 0, "", volumes, keepDisks},
 		{"machine.registries.mirrors", multiDocument, 0, "", registries, moveMirrors},
 		{"machine.registries.config", multiDocument, 0, "", registries, moveRegistries},
 	}
 }
 
+// keepDisks says that there is no way for disks that hold data: a document makes partitions of its own.
+func keepDisks(w *rewriter, f field) {
+	w.keep(f.path, f.key, f.val)
+	w.note(Hint, f, "machine.disks is deprecated; a UserVolumeConfig makes new partitions, so disks with data stay as they are")
+}
+
 func moveEncryption(volume string) func(*rewriter, field) {
 	return func(w *rewriter, f field) {
-		w.doc("VolumeConfig", volume, everyone).set(f.key, f.val, "encryption")
+		d := w.doc("VolumeConfig", volume, everyone)
+		if child(d.root, "encryption") != nil {
+			w.note(Hint, f, "the VolumeConfig %s of the same patch has the encryption; both at once are refused", volume)
+			return
+		}
+		d.set(f.key, f.val, "encryption")
 	}
+}
+
+// encrypted says whether the patch has the document beside the old section, which no version takes.
+func (w *rewriter) encrypted(path string) bool {
+	volume := strings.ToUpper(path[strings.LastIndexByte(path, '.')+1:])
+	return slices.ContainsFunc(w.docs, func(d *document) bool {
+		return d.kind == "VolumeConfig" && d.name == volume && child(d.root, "encryption") != nil
+	})
 }
 
 func moveMirrors(w *rewriter, f field) {

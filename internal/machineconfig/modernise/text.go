@@ -32,7 +32,8 @@ type document struct {
 	root         *yaml.Node
 	touched      bool
 	controlPlane bool // goes to Result.ControlPlane
-	deletes      bool // the whole document is a $patch: delete
+	given        bool // of the old patch
+	kept         bool // it had a value that an old field would have replaced
 }
 
 func (d *document) id() string {
@@ -118,7 +119,7 @@ func (s *source) add(c chunk, root *yaml.Node) error {
 	case root.Kind != yaml.MappingNode:
 		return fleet.Errorf(fleet.Invalid, "patch: line %d: want a map or a list of operations, have %q", root.Line, s.vars.show(root.Value))
 	default:
-		doc.kind, doc.name = value(root, "kind"), value(root, "name")
+		doc.kind, doc.name, doc.given = value(root, "kind"), value(root, "name"), true
 	}
 	s.docs = append(s.docs, doc)
 	return nil
@@ -280,12 +281,14 @@ func (d *document) write() (string, error) {
 		return d.raw, nil
 	}
 	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(d.root); err != nil {
+	dump, err := yaml.NewDumper(&b, yaml.WithV3Defaults(), yaml.WithIndent(2), yaml.WithLineWidth(-1))
+	if err != nil {
 		return "", err
 	}
-	if err := enc.Close(); err != nil {
+	if err := dump.Dump(d.root); err != nil {
+		return "", err
+	}
+	if err := dump.Close(); err != nil {
 		return "", err
 	}
 	return b.String(), nil

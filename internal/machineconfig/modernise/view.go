@@ -16,7 +16,10 @@ import (
 // viewer reads a config as a node does: through the library's resolved interfaces, behind which it makes no
 // difference whether a value came from the old document or a new one. Where a node itself reads both (links, install,
 // files, environment, disk encryption), the view joins them as the node does.
-type viewer struct{ role fleet.Role }
+type viewer struct {
+	role  fleet.Role
+	minor int // of the nodes
+}
 
 // joined are the methods of a config that the view does not take as they are.
 func joined() []string {
@@ -25,7 +28,7 @@ func joined() []string {
 		"NetworkDHCPv4Configs", "NetworkDHCPv6Configs", "NetworkVirtualIPConfigs", "RunDefaultDHCPOperators",
 		"Volumes", "UnattendedInstallConfig", "Runtime", "Environment", "TrustedRoots", "EtcFileConfigs",
 		"CRICustomizationConfigs", "DiscoveryServiceConfigs", "K8sExternalManifestConfigs", "K8sProxyConfig",
-		"NetworkHostnameConfig", "NetworkResolverConfig", "NetworkKubeSpanConfig",
+		"NetworkHostnameConfig", "NetworkResolverConfig", "NetworkKubeSpanConfig", "OOMConfig",
 	}
 }
 
@@ -49,9 +52,15 @@ func (v viewer) view(p config.Provider) map[string]any {
 	}) {
 		out[name] = e
 	}
+	if o := p.OOMConfig(); o != (conf.DefaultOOMConfig{}) { // the default is the same everywhere, and slow to parse
+		out["OOMConfig"] = methods(reflect.ValueOf(&o).Elem(), nil)
+	}
+	if p.K8sTalosAPIAccessConfig() != nil && !worker {
+		out["K8sTalosAPIAccess"] = "true" // it is on where there is one
+	}
 	v.machine(out, p)
 	v.cluster(out, p, worker)
-	maps.Copy(out, map[string]any{"network": links(p), "Volumes": volumes(p)})
+	maps.Copy(out, map[string]any{"network": links(p), "Volumes": v.volumes(p)})
 	return out
 }
 
@@ -153,7 +162,7 @@ func (viewer) files(out map[string]any, p config.Provider) {
 	for i, f := range old {
 		switch {
 		case strings.HasPrefix(f.Path(), rootsPrefix):
-			roots = append(roots, f.Content())
+			roots = append(roots, certificates(f.Content())...)
 		case f.Path() == criPart:
 		default:
 			mode := f.Permissions()
@@ -168,10 +177,10 @@ func (viewer) files(out map[string]any, p config.Provider) {
 		}
 	}
 	for _, r := range p.TrustedRoots().ExtraTrustedRootCertificates() {
-		roots = append(roots, r)
+		roots = append(roots, certificates(r)...)
 	}
 	for _, c := range p.CRICustomizationConfigs() {
-		customizations = append(customizations, c.Content())
+		customizations = append(customizations, trimmed(c.Content()))
 	}
 	for _, f := range p.EtcFileConfigs() {
 		files["/etc/"+f.Name()] = fmt.Sprintf("%o %s", f.Mode(), f.Content())
@@ -183,6 +192,27 @@ func (viewer) files(out map[string]any, p config.Provider) {
 	if customizations != nil {
 		out["CRICustomizationConfigs"] = customizations
 	}
+}
+
+// certificates lists the certificates of a bundle. Documents put their name above theirs.
+func certificates(text string) []any {
+	var out []any
+	for part := range strings.SplitSeq(text, "-----BEGIN ") {
+		if body, _, ok := strings.Cut(part, "-----END "); ok {
+			out = append(out, strings.Join(strings.Fields(body), " "))
+		}
+	}
+	return out
+}
+
+// trimmed is a text without the blanks at the ends of its lines.
+func trimmed(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(line, " \t\n"))
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // install joins the install section with its document.
@@ -317,11 +347,14 @@ func flatten(path string, m map[string]any, out map[string]any) {
 }
 
 // volumes joins the encryption of the system's volumes with their documents, of which a node prefers the document.
-func volumes(p config.Provider) any {
+func (v viewer) volumes(p config.Provider) any {
 	out := map[string]any{}
 	for _, name := range []string{"STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG", "IMAGECACHE"} {
 		doc, _ := p.Volumes().ByName(name)
-		m := methods(reflect.ValueOf(&doc).Elem(), func(n string) bool { return n != "Name" })
+		m := methods(reflect.ValueOf(&doc).Elem(), func(n string) bool {
+			// older nodes know nothing else
+			return n == "Encryption" || n == "Provisioning" || n != "Name" && v.minor >= kubernetesDocs
+		})
 		if m["Encryption"] == nil {
 			old := p.Machine().SystemDiskEncryption().Get(name)
 			if old != nil {
