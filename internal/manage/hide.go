@@ -47,6 +47,39 @@ func (t *trial) touchedClusters() []fleet.Cluster {
 	return all
 }
 
+// hideDiff takes secrets out of a difference that neither config is known to hold as such: a cluster's other secrets
+// where somebody has put them into a patch.
+func hideDiff(r *diff.Redactor, d *diff.Diff) {
+	for i := range d.Documents {
+		doc := &d.Documents[i]
+		doc.Name = r.String(doc.Name)
+		for j := range doc.Changes {
+			c := &doc.Changes[j]
+			c.Path, c.Old, c.New = r.String(c.Path), hideValue(r, c.Old), hideValue(r, c.New)
+		}
+	}
+}
+
+func hideValue(r *diff.Redactor, v any) any {
+	switch v := v.(type) {
+	case string:
+		return r.String(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = hideValue(r, v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[r.String(key)] = hideValue(r, value)
+		}
+		return out
+	}
+	return v
+}
+
 // redactor knows the secrets of a cluster, and those of the layers that a trial changes.
 func (t *trial) redactor(c fleet.Cluster) *diff.Redactor {
 	t.mu.Lock()

@@ -272,6 +272,7 @@ func (m *Manager) compare(t *trial, s tried, node answer) (c compared) {
 	if c.diff, c.broken = diff.Compare(before, after.YAML, m.Renderer.fingerprints); c.broken != nil {
 		return c
 	}
+	hideDiff(t.redactor(after.Cluster), c.diff)
 	if from == FromNothing {
 		return c
 	}
@@ -348,6 +349,7 @@ func (m *Manager) DiffServers(ctx context.Context, a, b string) (*diff.Diff, err
 	}
 	t := now.try("")
 	var texts [2][]byte
+	var clusters [2]fleet.Cluster
 	for i, ref := range []string{a, b} {
 		s, err := m.Store.Server(ctx, ref)
 		if err != nil {
@@ -361,7 +363,12 @@ func (m *Manager) DiffServers(ctx context.Context, a, b string) (*diff.Diff, err
 		if err != nil {
 			return nil, t.hideAll(err)
 		}
-		texts[i] = made.YAML
+		texts[i], clusters[i] = made.YAML, made.Cluster
 	}
-	return diff.Compare(texts[0], texts[1], m.Renderer.fingerprints)
+	d, err := diff.Compare(texts[0], texts[1], m.Renderer.fingerprints)
+	if err == nil {
+		hideDiff(t.redactor(clusters[0]), d)
+		hideDiff(t.redactor(clusters[1]), d)
+	}
+	return d, err
 }

@@ -3,6 +3,7 @@ package manage
 import (
 	"cmp"
 	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -262,7 +263,7 @@ func (m *Manager) example(t *trial, of target, s fleet.Server) (made Made, err e
 			ID: "example", Name: "example", Endpoint: "https://203.0.113.1:6443", TalosVersion: version, KubernetesVersion: machineconfig.DefaultKubernetes(),
 			PrivateNetwork: "10.0.0.0/16",
 		}
-		if made.Cluster.Secrets, err = m.pretend.get(version, m.Now()); err != nil {
+		if made.Cluster.Secrets, err = m.exampleSecrets(&n, version); err != nil {
 			return made, err
 		}
 	}
@@ -279,6 +280,15 @@ func (m *Manager) example(t *trial, of target, s fleet.Server) (made Made, err e
 		made.Input.InstallImage = n.factory.InstallerImage(n.images[""].schematic, made.Cluster.TalosVersion, "metal")
 	}
 	return made, err
+}
+
+// exampleSecrets are those of a cluster that there is, for the second it takes to make some. What is rendered with them
+// is thrown away.
+func (m *Manager) exampleSecrets(n *snapshot, version string) ([]byte, error) {
+	for _, id := range slices.Sorted(maps.Keys(n.Clusters)) {
+		return n.Clusters[id].Secrets, nil
+	}
+	return m.pretend.get(version, m.Now())
 }
 
 // anyVariables collects own variables of all layers: whichever server will use a config may have them.
