@@ -28,6 +28,9 @@ type AssignmentChange struct {
 // would no longer be what it runs. Clearing the cluster of a node gives it free to be installed anew; nothing happens
 // to the machine, to its node object and to etcd, so a control plane of a running cluster goes only by force.
 func (m *Manager) Assign(ctx context.Context, actor, ref string, change AssignmentChange) (assigned fleet.Server, err error) {
+	if err := m.offeredTo(ctx, ref, change); err != nil { // asks the factory, so before anything is locked
+		return assigned, err
+	}
 	err = m.save(ctx, func(now *snapshot) (*edited, error) {
 		s, err := m.Store.Server(ctx, ref)
 		if err != nil {

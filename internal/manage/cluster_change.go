@@ -21,6 +21,9 @@ type ClusterChange struct {
 // UpdateCluster changes a cluster's record; machines keep what they have. Every server of it is checked. The versions
 // of a cluster that runs, or is about to, are what it runs: they change by an upgrade.
 func (m *Manager) UpdateCluster(ctx context.Context, actor, ref string, change ClusterChange) (c fleet.Cluster, err error) {
+	if err := m.offeredToCluster(ctx, ref, change); err != nil { // asks the factory, so before anything is locked
+		return c, err
+	}
 	err = m.save(ctx, func(now *snapshot) (*edited, error) {
 		var t *trial
 		if c, t, err = m.tryCluster(ctx, now, ref, change); err != nil {

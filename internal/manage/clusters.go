@@ -43,7 +43,10 @@ func (m *Manager) CreateCluster(ctx context.Context, actor string, n NewCluster)
 	if err := m.clusterReferences(ctx, &c, n); err != nil {
 		return c, err
 	}
-	var err error
+	err := m.offered(ctx, "cluster "+c.Name, c.SchematicID, c.TalosVersion, "")
+	if err != nil {
+		return c, err
+	}
 	if c.Secrets == nil {
 		c.Secrets, err = machineconfig.NewSecrets(c.TalosVersion, m.Now())
 	} else {

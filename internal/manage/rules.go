@@ -58,31 +58,3 @@ func matching(rules []fleet.Rule, s fleet.Server) (map[string]string, []fleet.Ta
 	}
 	return labels, taints
 }
-
-// AddSchematic keeps a schematic after the factory's own checks.
-func (m *Manager) AddSchematic(ctx context.Context, actor string, s fleet.Schematic) (fleet.Schematic, error) {
-	if err := fleet.CheckName("schematic", s.Name); err != nil {
-		return s, err
-	}
-	if _, err := m.Factory.SchematicID(s.YAML); err != nil {
-		return s, err
-	}
-	s.ID, s.CreatedAt = fleet.NewID(), m.Now()
-	s, err := m.Store.CreateSchematic(ctx, s)
-	if err != nil {
-		return s, err
-	}
-	return s, m.audit(ctx, actor, "schematic.create", "schematic", s.ID, "created "+s.Name)
-}
-
-// DeleteSchematic forgets a schematic that nobody uses.
-func (m *Manager) DeleteSchematic(ctx context.Context, actor, ref string) error {
-	s, err := m.Store.Schematic(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if err := m.Store.RemoveSchematic(ctx, s.ID); err != nil {
-		return err
-	}
-	return m.audit(ctx, actor, "schematic.delete", "schematic", s.ID, "deleted "+s.Name)
-}

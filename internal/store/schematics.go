@@ -26,12 +26,14 @@ func (s *Store) CreateSchematic(ctx context.Context, c fleet.Schematic) (fleet.S
 
 // UpdateSchematic writes name and YAML.
 func (s *Store) UpdateSchematic(ctx context.Context, c fleet.Schematic) error {
-	err := s.write(ctx, "change schematic "+c.Name, func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `UPDATE schematics SET name = $2, body = $3 WHERE id = $1`, c.ID, c.Name, text(c.YAML)))
-		t.changed("schematics", c.ID)
-		return one(n, err, "schematic", c.ID)
-	})
-	return taken(err, "schematic", c.Name)
+	return s.Edit(ctx, "change schematic "+c.Name, nil, func(e *Edit) error { return e.UpdateSchematic(ctx, c) })
+}
+
+// UpdateSchematic is Store.UpdateSchematic as a part of an edit.
+func (e *Edit) UpdateSchematic(ctx context.Context, c fleet.Schematic) error {
+	n, err := affected(e.t.ExecContext(ctx, `UPDATE schematics SET name = $2, body = $3 WHERE id = $1`, c.ID, c.Name, text(c.YAML)))
+	e.t.changed("schematics", c.ID)
+	return taken(one(n, err, "schematic", c.ID), "schematic", c.Name)
 }
 
 // Schematic reads one by id or name.
