@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -51,6 +52,7 @@ type App struct {
 	Reconciler *reconcile.Reconciler
 	Engine     *workflow.Engine
 	Access     *access.Access
+	Boot       *bootconfig.Handler
 	Key        ssh.Signer // of rescue systems
 	Handler    http.Handler
 
@@ -146,7 +148,8 @@ func (a *App) engine(o Options) (*workflow.Engine, error) {
 // routes joins the surfaces. What machines ask needs no login; everything else does.
 func (a *App) routes(o Options, factory *imagefactory.Client) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /config", &bootconfig.Handler{Store: a.Store, Renderer: a.Manager.Renderer, Log: o.Log, Now: time.Now, Proxies: a.Settings.Proxies})
+	a.Boot = &bootconfig.Handler{Store: a.Store, Renderer: a.Manager.Renderer, Log: o.Log, Now: time.Now, Proxies: a.Settings.Proxies}
+	mux.Handle("GET /config", a.Boot)
 	mux.HandleFunc("GET /healthz", a.healthz)
 	parts := api.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log}
 	api.Routes(mux, parts)
@@ -180,14 +183,12 @@ func (a *App) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	reconciled := make(chan struct{})
-	go func() {
-		defer close(reconciled)
-		a.Reconciler.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { a.Reconciler.Run(ctx) })
+	running.Go(func() { a.Boot.Run(ctx) })
 	err := httpd.Serve(ctx, l, httpd.Options{Handler: a.Handler, Log: a.log, Cert: a.Settings.TLSCert, Key: a.Settings.TLSKey})
 	cancel()
-	<-reconciled
+	running.Wait()
 	stop, done := context.WithTimeout(context.Background(), 10*time.Second)
 	defer done()
 	return errors.Join(err, a.Engine.Stop(stop))

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,12 +34,19 @@ type Handler struct {
 	// Proxies are the addresses whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 
+	ready     ready
 	strangers strangers
 }
 
 // request is what a machine says of itself.
 type request struct {
 	uuid, code, source string
+}
+
+// hash is what the store knows of the code.
+func (r *request) hash() string {
+	sum := sha256.Sum256([]byte(r.code))
+	return hex.EncodeToString(sum[:])
 }
 
 // ServeHTTP answers a machine: 200 with the config, 403 when it is refused, 425 while it is not its time yet, 503
@@ -58,6 +66,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Content-Length", strconv.Itoa(len(config)))
 	if _, err := w.Write(config); err != nil {
 		h.Log.Warn("config not received", "server", arm.ServerID, "error", err)
 	}
@@ -71,35 +80,72 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.why }
 
-// config finds the machine's config, if it may have it now, and marks it as served: of two requests at once, one
-// wins.
+// config finds the machine's config, if it may have it now, and uses up its code: of two requests at once, one wins.
+// The store has the last word: it hands over nothing that was served, is over, or was made from records that have
+// changed since. So what was made in advance may be tried first.
 func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, error) {
-	arm, err := h.find(ctx, req)
-	if err != nil {
-		return nil, arm, err
+	if made, ok := h.ready.of(req); ok {
+		err := h.handOver(ctx, req, made)
+		if fleet.KindOf(err) != fleet.Conflict {
+			return made.config, made.arm, err
+		}
 	}
-	if err := h.check(ctx, req, arm); err != nil {
-		return nil, arm, err
+	for range attempts {
+		arm, err := h.find(ctx, req)
+		if err != nil {
+			return nil, arm, err
+		}
+		if err := h.check(ctx, req, arm); err != nil {
+			return nil, arm, err
+		}
+		made, err := h.make(ctx, arm)
+		if err != nil {
+			return nil, arm, err
+		}
+		err = h.handOver(ctx, req, made)
+		if fleet.KindOf(err) != fleet.Conflict {
+			return made.config, arm, err
+		}
+	}
+	return nil, store.Arm{}, fleet.Errorf(fleet.Unavailable, "what the config is made of changes faster than it can be made")
+}
+
+// attempts to hand over a config that is made of records which change meanwhile.
+const attempts = 5
+
+// made is a config for the machine of an arm, and what it was made from.
+type made struct {
+	arm    store.Arm
+	stamp  store.Stamp
+	config []byte // holds secrets; shared: not to be changed
+}
+
+// make makes the config from the records as they are now.
+func (h *Handler) make(ctx context.Context, arm store.Arm) (m made, err error) {
+	m.arm = arm
+	if m.stamp, err = h.Store.StampOf(ctx, arm); err != nil { // before anything is read
+		return m, err
 	}
 	s, err := h.Store.Server(ctx, arm.ServerID)
 	if err != nil {
-		return nil, arm, err
+		return m, err
 	}
-	made, err := h.Renderer.MachineConfig(ctx, s)
-	if err != nil {
-		return nil, arm, err
+	config, err := h.Renderer.MachineConfig(ctx, s)
+	m.config = config.YAML
+	return m, err
+}
+
+// handOver uses up the code and tells of it. From then on nothing may keep the config from its machine.
+func (h *Handler) handOver(ctx context.Context, req request, m made) error {
+	now := h.Now()
+	err := h.Store.HandOver(ctx, store.HandOver{ArmID: m.arm.ID, Stamp: m.stamp, At: now, Event: fleet.Event{
+		At: now, Actor: "machine", Verb: "config.served", Subject: "server", TargetID: m.arm.ServerID,
+		Text: "config handed over to UUID " + req.uuid + " at " + req.source,
+	}})
+	if err == nil {
+		h.ready.forget(m.arm)
 	}
-	if _, err := h.Store.MarkServed(ctx, arm, h.Now()); err != nil {
-		if fleet.KindOf(err) == fleet.Conflict {
-			return nil, arm, &refusal{http.StatusForbidden, "the config was fetched at the same moment by another request"}
-		}
-		return nil, arm, err
-	}
-	// The code is used up: what fails from here on must not keep the config from its machine.
-	if err := manage.Audit(ctx, h.Store, "machine", "config.served", "server", s.ID, "config handed over to UUID "+req.uuid+" at "+req.source); err != nil {
-		h.Log.Error("handing over not recorded", "server", s.ID, "error", err)
-	}
-	return made.YAML, arm, nil
+	return err
 }
 
 // find looks up the window by the code, or by the UUID when a machine brings no code.
@@ -110,8 +156,7 @@ func (h *Handler) find(ctx context.Context, req request) (store.Arm, error) {
 	var arm store.Arm
 	var err error
 	if req.code != "" {
-		sum := sha256.Sum256([]byte(req.code))
-		arm, err = h.Store.FindArm(ctx, hex.EncodeToString(sum[:]))
+		arm, err = h.Store.FindArm(ctx, req.hash())
 	} else {
 		arm, err = h.armOf(ctx, req.uuid)
 	}

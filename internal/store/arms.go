@@ -26,10 +26,17 @@ type Arm struct {
 
 const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, no_code, refusal`
 
-func (s *Store) scanArm(r row) (a Arm, err error) {
-	return a, r.Scan(&a.ID, &a.ServerID, &a.OperationID, &a.CodeHash, &a.UUID, moment{&a.ArmedAt}, moment{&a.ExpiresAt}, moment{&a.ServedAt},
-		&a.Attempts, &a.NoCode, &a.Refusal)
+func armFields(a *Arm) []any {
+	return []any{
+		&a.ID, &a.ServerID, &a.OperationID, &a.CodeHash, &a.UUID,
+		moment{&a.ArmedAt},
+		moment{&a.ExpiresAt},
+		moment{&a.ServedAt},
+		&a.Attempts, &a.NoCode, &a.Refusal,
+	}
 }
+
+func (s *Store) scanArm(r row) (a Arm, err error) { return a, r.Scan(armFields(&a)...) }
 
 // Arm lets a machine fetch a server's config. An earlier code of the server opens nothing any more.
 func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
@@ -78,34 +85,6 @@ func (s *Store) NoteRefusal(ctx context.Context, id, why string) error {
 		t.changed("arms", id)
 		return one(n, err, "arm", id)
 	})
-}
-
-// MarkServed notes that a's config is handed out now, if nobody else did so since a was read (its ServedAt is
-// compared) and it has not expired: fleet.Conflict otherwise, and nothing may be handed out. Whether a config may be
-// handed out again, a.ServedAt being set, is for the caller to decide beforehand.
-func (s *Store) MarkServed(ctx context.Context, a Arm, now time.Time) (Arm, error) {
-	now = now.UTC().Truncate(time.Microsecond)
-	if !now.After(a.ServedAt) {
-		now = a.ServedAt.Add(time.Microsecond) // each serving has a time of its own: it is what is compared
-	}
-	err := s.write(ctx, "hand out the config of server "+a.ServerID, func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `
-			UPDATE arms SET served_at = $3, attempts = attempts + 1 WHERE id = $1 AND served_at = $2 AND expires_at > $3`,
-			a.ID, micros(a.ServedAt), micros(now)))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fleet.Errorf(fleet.Conflict, "the config of server %s was handed out this moment, or its time is over", a.ServerID)
-		}
-		t.changed("arms", a.ID)
-		return nil
-	})
-	if err != nil {
-		return Arm{}, err
-	}
-	a.ServedAt, a.Attempts = now, a.Attempts+1
-	return a, nil
 }
 
 // ExtendArm lets a machine that was not served yet fetch its config until a later time. An arm that is gone, was

@@ -32,6 +32,9 @@ func (s *Store) Edit(ctx context.Context, doing string, base *Version, fn func(*
 		if base == nil {
 			return nil
 		}
+		if err := t.revise(ctx); err != nil {
+			return err
+		}
 		// Last, because it keeps every other edit waiting until the commit.
 		if err := t.unchanged(ctx, "assignments", base.Assignments); err != nil {
 			return err

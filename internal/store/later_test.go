@@ -12,15 +12,16 @@ import (
 func TestAnArmIsExtendedWhileNobodyWasServed(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx := t.Context()
-		a := must(s.Arm(ctx, store.Arm{ServerID: "s1", CodeHash: "h1", ArmedAt: noon, ExpiresAt: noon.Add(time.Minute)}))(t)
+		w := armed(t, s, 1)[0]
+		a := must(s.Arm(ctx, store.Arm{ServerID: w.ServerID, CodeHash: "h1", ArmedAt: noon, ExpiresAt: noon.Add(time.Minute)}))(t)
 		must(0, s.ExtendArm(ctx, a, noon.Add(time.Hour)))(t)
 		must(0, s.ExtendArm(ctx, a, noon.Add(time.Second)))(t) // never shorter
-		if got := must(s.ArmOf(ctx, "s1"))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
+		if got := must(s.ArmOf(ctx, w.ServerID))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
 			t.Errorf("it expires at %s", got.ExpiresAt)
 		}
-		must(s.MarkServed(ctx, a, noon.Add(2*time.Minute)))(t)
+		must(0, s.HandOver(ctx, store.HandOver{ArmID: a.ID, Stamp: w.Stamp, At: noon.Add(2 * time.Minute)}))(t)
 		must(0, s.ExtendArm(ctx, a, noon.Add(9*time.Hour)))(t)
-		if got := must(s.ArmOf(ctx, "s1"))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
+		if got := must(s.ArmOf(ctx, w.ServerID))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
 			t.Errorf("served, it expires at %s", got.ExpiresAt)
 		}
 		must(0, s.ExtendArm(ctx, store.Arm{ID: "nope"}, noon))(t)

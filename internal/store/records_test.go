@@ -396,24 +396,12 @@ func TestArms(t *testing.T) {
 		if got := must(s.ArmOf(ctx, "s1"))(t); got.Refusal != "another UUID\uFFFD" {
 			t.Errorf("refusal = %q", got.Refusal)
 		}
-		_, err := s.MarkServed(ctx, a, noon.Add(time.Hour))
-		want(t, err, fleet.Conflict, "s1")
-		served := must(s.MarkServed(ctx, a, noon))(t)
-		if got := must(s.FindArm(ctx, "h1"))(t); got.Attempts != 2 || !got.ServedAt.Equal(noon) {
-			t.Errorf("after one refusal and one serving: %+v", got)
-		}
-		_, err = s.MarkServed(ctx, a, noon.Add(time.Second)) // a is from before the first serving
-		want(t, err, fleet.Conflict, "s1")
-		must(s.MarkServed(ctx, served, noon))(t) // a policy may allow a second one
-
 		again := must(s.Arm(ctx, store.Arm{ServerID: "s1", CodeHash: "h3", ExpiresAt: noon.Add(time.Hour)}))(t)
-		_, err = s.FindArm(ctx, "h1")
+		_, err := s.FindArm(ctx, "h1")
 		want(t, err, fleet.NotFound)
 		if got := must(s.FindArm(ctx, "h3"))(t); !got.ServedAt.IsZero() || got.Attempts != 0 || got.Refusal != "" || got.NoCode || got.ID != again.ID {
 			t.Errorf("a server armed again has %+v", got)
 		}
-		_, err = s.MarkServed(ctx, served, noon.Add(time.Second)) // the old code
-		want(t, err, fleet.Conflict)
 		must(0, s.Disarm(ctx, "s1"))(t)
 		must(0, s.Disarm(ctx, "s1"))(t)
 		_, err = s.FindArm(ctx, "h3")
@@ -426,29 +414,5 @@ func TestArms(t *testing.T) {
 		}
 		_, err = s.FindArm(ctx, "")
 		want(t, err, fleet.NotFound)
-	})
-}
-
-func TestSimultaneousFetchesServeOnce(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		a := must(s.Arm(t.Context(), store.Arm{ServerID: "s1", CodeHash: "h", ExpiresAt: noon.Add(time.Hour), ArmedAt: noon}))(t)
-		served := make(chan bool, 10)
-		var wg sync.WaitGroup
-		for range cap(served) {
-			wg.Go(func() {
-				_, err := s.MarkServed(t.Context(), a, noon)
-				served <- err == nil
-			})
-		}
-		wg.Wait()
-		n := 0
-		for range cap(served) {
-			if <-served {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("served %d times", n)
-		}
 	})
 }

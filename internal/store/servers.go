@@ -195,7 +195,7 @@ func (s *Store) setState(ctx context.Context, t *tx, id string, from, to fleet.S
 	if n == 0 {
 		return s.elsewhere(ctx, t, id, from, to)
 	}
-	t.changed("servers", id)
+	t.told("servers", id)
 	return nil
 }
 

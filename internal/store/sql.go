@@ -24,7 +24,8 @@ type row interface{ Scan(into ...any) error }
 type tx struct {
 	*sql.Tx
 	changes              []Change
-	records, assignments bool // see Version
+	records, assignments bool            // see Version
+	revised              map[string]bool // servers, see revise
 }
 
 // changed notes a change, to be told once the transaction is committed.
@@ -33,6 +34,8 @@ func (t *tx) changed(table, id string) {
 	switch table {
 	case "clusters", "configs", "schematics", "vswitches":
 		t.records = true
+	case "servers":
+		t.revised[id] = true
 	}
 }
 
@@ -59,12 +62,12 @@ func (s *Store) once(ctx context.Context, fn func(*tx) error) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{Tx: begun}
+	t := &tx{Tx: begun, revised: map[string]bool{}}
 	if err := fn(t); err != nil {
 		_ = begun.Rollback() // whatever it says, err is why
 		return nil, err
 	}
-	if err := t.count(ctx); err != nil {
+	if err := t.settle(ctx); err != nil {
 		_ = begun.Rollback()
 		return nil, err
 	}

@@ -59,10 +59,11 @@ func EmptyPostgres(t testing.TB) Database {
 	return PostgresOn(t, f.server)
 }
 
-// OwnServer starts a Postgres for one test, to stop it or restart it; see Postgres for where there is none.
-func OwnServer(t testing.TB) *Server {
+// OwnServer starts a Postgres for one test, to stop it or restart it, or with settings of its own; see Postgres for
+// where there is none.
+func OwnServer(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	server, err := StartServer()
+	server, err := StartServer(settings...)
 	if err != nil {
 		without(t, err)
 	}

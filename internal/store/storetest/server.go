@@ -20,13 +20,16 @@ import (
 // Server is a private Postgres: its data, socket and life belong to this process.
 type Server struct {
 	bin, dir string
+	settings []string
 	running  *exec.Cmd
 	lifeline io.Closer // the watch's input: it acts when this closes, with us at the latest
 }
 
 // StartServer makes a database cluster in a temporary directory and starts a Postgres on it. It ends with this
 // process; Stop ends it earlier.
-func StartServer() (*Server, error) {
+//
+// Settings come after ours, and win: "fsync=on".
+func StartServer(settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func StartServer() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir, settings: settings}
 	if err := ownDirectory(dir); err != nil {
 		return nil, err
 	}
@@ -57,9 +60,14 @@ func (s *Server) Start() error {
 		return err
 	}
 	defer log.Close()
-	s.running = s.command("postgres", "-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB",
-		"-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "autovacuum=off", "-c", "jit=off")
+	args := []string{"-D", s.data(), "-k", s.dir}
+	for _, setting := range append([]string{
+		"listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB",
+		"wal_level=minimal", "max_wal_senders=0", "autovacuum=off", "jit=off",
+	}, s.settings...) {
+		args = append(args, "-c", setting)
+	}
+	s.running = s.command("postgres", args...)
 	s.running.Stdout, s.running.Stderr = log, log
 	if err := s.running.Start(); err != nil {
 		return fmt.Errorf("start postgres: %w", err)
