@@ -120,12 +120,32 @@ func (k *making) withoutSecrets(e *fleet.Error) *fleet.Error {
 	if err != nil {
 		return e
 	}
-	text, hint := e.Text, e.Hint
-	for _, s := range secretsIn(bundle) {
-		text, hint = strings.ReplaceAll(text, s, "** redacted **"), strings.ReplaceAll(hint, s, "** redacted **")
-	}
-	return &fleet.Error{Kind: e.Kind, Text: text, Hint: hint}
+	secrets := secretsIn(bundle)
+	return &fleet.Error{Kind: e.Kind, Text: without(e.Text, secrets), Hint: without(e.Hint, secrets)}
 }
+
+// without takes secrets out of a text, and what they begin with: messages cut long values short.
+func without(text string, secrets []string) string {
+	const recognised = 8
+	for _, s := range secrets {
+		for from := 0; ; {
+			i := strings.Index(text[from:], s[:recognised])
+			if i < 0 {
+				break
+			}
+			i += from
+			n := recognised
+			for n < len(s) && i+n < len(text) && text[i+n] == s[n] {
+				n++
+			}
+			text = text[:i] + redacted + text[i+n:]
+			from = i + len(redacted)
+		}
+	}
+	return text
+}
+
+const redacted = "** redacted **"
 
 // Redact gives the config with every secret replaced, for people and logs.
 func Redact(text []byte) ([]byte, error) {
@@ -133,5 +153,5 @@ func Redact(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodeConfig(p.RedactSecrets("** redacted **"))
+	return encodeConfig(p.RedactSecrets(redacted))
 }
