@@ -70,12 +70,22 @@ func diskPromises() []promise {
 				k.want(strings.Contains(notes, "basePath=/var/mnt/openebs-local"), "notes %s", notes)
 				return
 			}
-			mounts := k.K8sKubeletConfig().ExtraMounts()
-			k.want(len(mounts) == 1 && mounts[0].Source == "/var/openebs/local" && mounts[0].Destination == "/var/openebs/local" && mounts[0].Type == "bind" &&
-				slices.Equal(mounts[0].Options, []string{"rbind", "rshared", "rw"}), "mounts %v", mounts)
+			k.mounted("/var/openebs/local")
 			k.want(strings.Contains(notes, "basePath=/var/openebs/local"), "notes %s", notes)
 		}},
+		{"openebs-localpv", "its directory of before", Params{"keep_path": true, "path": "/var/local"}, func(k kept) {
+			k.mounted("/var/local")
+			k.want(k.K8sKubeletConfig().Image() == "ghcr.io/siderolabs/kubelet:v1.36.3" && k.K8sKubeletConfig().DefaultRuntimeSeccompProfileEnabled(), "kubelet %v", k.K8sKubeletConfig())
+			k.want(len(k.UserVolumeConfigs()) == 0 && strings.Contains(strings.Join(k.Notes, " "), "basePath=/var/local"), "notes %s", k.Notes)
+		}},
 	}
+}
+
+func (k kept) mounted(path string) {
+	k.Helper()
+	mounts := k.K8sKubeletConfig().ExtraMounts()
+	k.want(len(mounts) == 1 && mounts[0].Source == path && mounts[0].Destination == path && mounts[0].Type == "bind" &&
+		slices.Equal(mounts[0].Options, []string{"rbind", "rshared", "rw"}), "mounts %v", mounts)
 }
 
 func (k kept) ephemeral(match string) {

@@ -43,7 +43,7 @@ func TestCatalogue(t *testing.T) {
 				from, said = v, now
 			}
 			if i+1 == len(releases) || yields(t, r, releases[i+1].talos) != said {
-				fmt.Fprintf(&b, "  %s to %s: %s\n", from, v, said)
+				fmt.Fprintf(&b, "  %s: %s\n", strings.Join(slices.Compact([]string{from, v}), " to "), said)
 			}
 		}
 	}
