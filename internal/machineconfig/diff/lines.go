@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -44,11 +45,18 @@ func block(v any) []string {
 		}
 		text = string(out)
 	}
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	lines := splitLines(text)
 	for i := range lines {
 		lines[i] = oneLine(strings.ReplaceAll(strings.TrimSuffix(lines[i], "\r"), "\t", "    "))
 	}
 	return lines
+}
+
+func splitLines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
 func cut(v any) any {
@@ -114,7 +122,7 @@ func script(a, b []string) []string {
 	out := prefixed("  ", a[:start])
 	i, j := 0, 0
 	var pairs [][2]int
-	if len(x)*len(y) <= most {
+	if len(x)*len(y) <= 4*most {
 		pairs = common(len(x), len(y), func(i, j int) bool { return x[i] == y[j] })
 	}
 	for _, p := range append(pairs, [2]int{len(x), len(y)}) {
@@ -126,4 +134,61 @@ func script(a, b []string) []string {
 		i, j = p[0]+1, p[1]+1
 	}
 	return append(out, prefixed("  ", a[len(a)-end:])...)
+}
+
+// context is how many equal lines diff -u shows around those that differ.
+const context = 3
+
+// hunks writes what diff -u writes.
+func hunks(a, b []string) string {
+	all := script(a, b)
+	var out strings.Builder
+	out.WriteString("--- a\n+++ b\n")
+	changed := false
+	for i, x, y := 0, 0, 0; i < len(all); {
+		if all[i][0] == ' ' {
+			i, x, y = i+1, x+1, y+1
+			continue
+		}
+		changed = true
+		from := max(0, i-context)
+		to := hunkEnd(all, i)
+		x, y = x-(i-from), y-(i-from)
+		old, new := 0, 0
+		for _, line := range all[from:to] {
+			if line[0] != '+' {
+				old++
+			}
+			if line[0] != '-' {
+				new++
+			}
+		}
+		fmt.Fprintf(&out, "@@ -%s +%s @@\n", span(x, old), span(y, new))
+		for _, line := range all[from:to] {
+			out.WriteString(line[:1] + line[2:] + "\n")
+		}
+		i, x, y = to, x+old, y+new
+	}
+	if !changed {
+		return ""
+	}
+	return out.String()
+}
+
+// hunkEnd is where a hunk ends that begins to differ at i: where more equal lines follow than two contexts.
+func hunkEnd(all []string, i int) int {
+	last := i
+	for j := i; j < len(all) && j-last <= 2*context+1; j++ {
+		if all[j][0] != ' ' {
+			last = j
+		}
+	}
+	return min(len(all), last+1+context)
+}
+
+func span(start, count int) string {
+	if count == 0 {
+		return fmt.Sprintf("%d,0", start)
+	}
+	return fmt.Sprintf("%d,%d", start+1, count)
 }

@@ -188,7 +188,7 @@ func stays(elem *shape, a, b []*value) [][2]int {
 // common is the longest common subsequence of two sequences of n and m elements.
 func common(n, m int, same func(i, j int) bool) [][2]int {
 	eq := make([]bool, n*m)
-	length := make([]int, (n+1)*(m+1))
+	length := make([]int32, (n+1)*(m+1))
 	for i := n - 1; i >= 0; i-- {
 		for j := m - 1; j >= 0; j-- {
 			at := i*(m+1) + j

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -23,9 +23,10 @@ func hold(s *shape, v *value) any {
 }
 
 // mask takes secrets out of what leaves the package: fields that are secrets as a whole, and any of them wherever else
-// they stand.
+// they stand. Each gets a label, by which one that differs is seen to.
 type mask struct {
 	key      []byte
+	numbers  map[string]int // without a key: in the order in which they are met
 	redactor *Redactor
 }
 
@@ -36,7 +37,34 @@ func newMask(key []byte, sides ...[]document) *mask {
 			c.document(d)
 		}
 	}
-	return &mask{key, newRedactor(c.found)}
+	m := &mask{key: key, numbers: map[string]int{}}
+	m.redactor = newRedactor(c.found, m.label)
+	return m
+}
+
+// label stands for a secret: its number within the diff, or by the key its fingerprint.
+func (m *mask) label(secret string) string {
+	name := ""
+	if len(m.key) > 0 {
+		mac := hmac.New(sha256.New, m.key)
+		mac.Write([]byte(strings.TrimSpace(secret)))
+		name = hex.EncodeToString(mac.Sum(nil)[:4])
+	} else {
+		n, known := m.numbers[strings.TrimSpace(secret)]
+		if !known {
+			n = len(m.numbers) + 1
+			m.numbers[strings.TrimSpace(secret)] = n
+		}
+		name = strconv.Itoa(n)
+	}
+	return labelled + name + "]"
+}
+
+// labelled is how a label begins.
+const labelled = "[secret-"
+
+func isLabel(s string) bool {
+	return s == Secret || len(s) < 20 && strings.HasPrefix(s, labelled) && strings.HasSuffix(s, "]")
 }
 
 // diff masks every text of a diff.
@@ -55,19 +83,13 @@ func (m *mask) diff(d *Diff) {
 
 func (m *mask) change(c *Change) {
 	c.Path, c.Field = m.text(c.Path), m.text(c.Field)
-	before, after := c.Old, c.New
-	c.Old, c.New = m.value(before), m.value(after)
+	c.Old, c.New = m.value(c.Old), m.value(c.New)
 	c.Secret = isMasked(c.Old) || isMasked(c.New)
-	if c.Op != Changed || c.Secret || !reflect.DeepEqual(c.Old, c.New) {
-		return
-	}
-	// all that differs is a secret within
-	c.Secret, c.Old, c.New = true, m.print(before), m.print(after)
 }
 
 func isMasked(v any) bool {
 	text, ok := v.(string)
-	return ok && strings.HasPrefix(text, strings.TrimSuffix(Secret, "]")) && strings.HasSuffix(text, "]")
+	return ok && isLabel(text)
 }
 
 func (m *mask) text(s string) string { return m.redactor.String(s) }
@@ -94,7 +116,7 @@ func (m *mask) shaped(s *shape, name string, v *value) any {
 	case s != nil && s.secret && v.nature == scalar && v.text() == "":
 		return ""
 	case s != nil && s.secret:
-		return m.fingerprint(v.plain())
+		return m.whole(v.plain())
 	case v.nature == list:
 		out := make([]any, len(v.items))
 		for i, item := range v.items {
@@ -110,32 +132,22 @@ func (m *mask) shaped(s *shape, name string, v *value) any {
 	}
 	plain := v.plain()
 	if s.plain() && suspect(name) && !worthless[strings.ToLower(v.text())] {
-		return m.fingerprint(plain)
+		return m.whole(plain)
 	}
 	if text, ok := plain.(string); ok {
 		return m.text(text)
 	}
 	if m.text(v.text()) != v.text() {
-		return m.fingerprint(plain) // a number that is a secret
+		return m.whole(plain) // a number that is a secret
 	}
 	return plain
 }
 
-// print is a fingerprint of a value before it was masked.
-func (m *mask) print(v any) any {
-	if h, ok := v.(held); ok {
-		return m.fingerprint(h.value.plain())
+// whole gives the label of a value that is a secret in all.
+func (m *mask) whole(v any) string {
+	if text, ok := v.(string); ok {
+		return m.label(text)
 	}
-	return Secret
-}
-
-// fingerprint stands for a secret: without a key it says no more than that there is one.
-func (m *mask) fingerprint(v any) string {
-	if len(m.key) == 0 {
-		return Secret
-	}
-	mac := hmac.New(sha256.New, m.key)
 	text, _ := json.Marshal(v) // plain values always can be; maps in the order of their keys
-	mac.Write(text)
-	return strings.TrimSuffix(Secret, "]") + " " + hex.EncodeToString(mac.Sum(nil)[:4]) + "]"
+	return m.label(string(text))
 }

@@ -243,6 +243,9 @@ func equivalents(typ reflect.Type, s spot) []string {
 			through(c)
 			through(doc.Elem().FieldByName("ClusterConfig"))
 		}
+		if peer := doc.Elem().FieldByName("VethPeer"); peer.IsValid() {
+			peer.FieldByName("VethPeerName").SetString("other") // both ends of one name are refused
+		}
 		if e := doc.Elem().FieldByName("EncryptionSpec"); e.IsValid() {
 			e.FieldByName("EncryptionProvider").Set(reflect.ValueOf(blockresource.EncryptionProviderLUKS2)) // without it the rest is not read
 		}

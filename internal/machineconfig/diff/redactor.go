@@ -25,7 +25,12 @@ const Secret = "[secret]"
 // It may be used by several goroutines.
 type Redactor struct {
 	whole  *strings.Replacer // nil without secrets
-	folded []*regexp.Regexp  // those with blanks, which YAML folds, and those too short to be replaced within words
+	folded []folded          // those with blanks, which YAML folds, and those too short to be replaced within words
+}
+
+type folded struct {
+	secret *regexp.Regexp
+	label  string
 }
 
 // NewRedactor makes one of secrets bundles, machine configs, patches, talosconfigs and kubeconfigs. An error, a
@@ -41,18 +46,19 @@ func NewRedactor(texts ...[]byte) (*Redactor, error) {
 			c.document(d)
 		}
 	}
-	return newRedactor(c.found), nil
+	return newRedactor(c.found, func(string) string { return Secret }), nil
 }
 
 // shortest is the length up to which a secret is replaced as a word only: a password "a" must not empty the page.
 const shortest = 4
 
-func newRedactor(secrets []string) *Redactor {
-	forms := map[string]bool{}
+// newRedactor replaces each secret by its label.
+func newRedactor(secrets []string, label func(secret string) string) *Redactor {
+	known := map[string]string{}
 	r := &Redactor{}
 	for _, secret := range secrets {
 		if len(secret) <= shortest {
-			r.folded = append(r.folded, regexp.MustCompile(edge(secret, true)+regexp.QuoteMeta(secret)+edge(secret, false)))
+			r.folded = append(r.folded, folded{regexp.MustCompile(edge(secret, true) + regexp.QuoteMeta(secret) + edge(secret, false)), label(secret)})
 			continue
 		}
 		if words := strings.Fields(secret); len(words) > 1 && !strings.HasPrefix(secret, "-----BEGIN ") { // of those each line is found
@@ -60,25 +66,25 @@ func newRedactor(secrets []string) *Redactor {
 				words[i] = regexp.QuoteMeta(word)
 			}
 			// folded, or in a block of YAML or a comment
-			r.folded = append(r.folded, regexp.MustCompile(strings.Join(words, `(?:\s|\\n|\\r|#)+`)))
+			r.folded = append(r.folded, folded{regexp.MustCompile(strings.Join(words, `(?:\s|\\n|\\r|#)+`)), label(secret)})
 		}
 		for _, form := range formsOf(secret) {
-			if len(form) > shortest {
-				forms[form] = true
+			if _, twice := known[form]; len(form) > shortest && !twice {
+				known[form] = label(secret)
 			}
 		}
 	}
-	if len(forms) == 0 {
+	if len(known) == 0 {
 		return r
 	}
-	list := make([]string, 0, len(forms))
-	for form := range forms {
+	list := make([]string, 0, len(known))
+	for form := range known {
 		list = append(list, form)
 	}
 	slices.SortFunc(list, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	pairs := make([]string, 0, 2*len(list))
 	for _, form := range list {
-		pairs = append(pairs, form, Secret)
+		pairs = append(pairs, form, known[form])
 	}
 	r.whole = strings.NewReplacer(pairs...)
 	return r
@@ -180,26 +186,45 @@ func within(secret string) []string {
 	return out
 }
 
+var anyLabel = regexp.MustCompile(`\[secret(?:-[0-9a-f]+)?\]`)
+
 // String takes the secrets out of a text.
 func (r *Redactor) String(text string) string {
 	if r != nil && r.whole != nil {
 		text = r.whole.Replace(text)
 	}
 	if r != nil {
-		for _, folded := range r.folded {
-			text = folded.ReplaceAllLiteralString(text, Secret)
+		for _, f := range r.folded {
+			text = f.secret.ReplaceAllLiteralString(text, f.label)
 		}
 	}
-	var by []string
-	formed(text, func(secret string) {
-		if !worthless[strings.ToLower(strings.TrimSpace(secret))] {
-			by = append(by, secret, Secret)
+	if mayHoldForms(text) {
+		for _, form := range forms {
+			text = replaceGroup(form, text)
 		}
-	})
-	if len(by) == 0 {
+	}
+	return text
+}
+
+// replaceGroup takes out what the first group of a form matches, where it stands.
+func replaceGroup(form *regexp.Regexp, text string) string {
+	var out strings.Builder
+	end := 0
+	for _, m := range form.FindAllStringSubmatchIndex(text, -1) {
+		secret, label := text[m[2]:m[3]], Secret
+		if known := anyLabel.FindString(secret); known != "" {
+			label = known // part of it is taken out already
+		}
+		if worthless[strings.ToLower(strings.TrimSpace(secret))] {
+			label = secret
+		}
+		out.WriteString(text[end:m[2]] + label)
+		end = m[3]
+	}
+	if end == 0 {
 		return text
 	}
-	return strings.NewReplacer(by...).Replace(text)
+	return out.String() + text[end:]
 }
 
 // Bytes takes the secrets out of a text.

@@ -294,7 +294,7 @@ func TestEverySecretThatChangesIsSeenToChange(t *testing.T) {
 	for _, s := range leaked {
 		changed := strings.ReplaceAll(leaky, s, s[:len(s)/2]+"X"+s[len(s)/2:])
 		d := compare(t, leaky, changed)
-		if len(d.Documents) != 1 || len(d.Documents[0].Changes) != 1 || !d.Documents[0].Changes[0].Secret && !strings.Contains(fmt.Sprint(d.Documents[0].Changes[0].Old), diff.Secret) {
+		if len(d.Documents) != 1 || len(d.Documents[0].Changes) != 1 || !d.Documents[0].Changes[0].Secret && !strings.Contains(fmt.Sprint(d.Documents[0].Changes[0].Old), "[secret-") {
 			t.Errorf("%s: %s", s, diff.Text(d, nil))
 		}
 		if text, err := diff.Unified([]byte(leaky), []byte(changed)); err != nil || text == "" {
@@ -315,7 +315,7 @@ func TestAFingerprintTellsWhichSecretItIsToWhoHasTheKey(t *testing.T) {
 	if print("k", "a-token") != print("k", "a-token") || print("k", "a-token") == print("k", "b-token") || print("k", "a-token") == print("l", "a-token") {
 		t.Error("fingerprints do not tell secrets apart")
 	}
-	if print("", "a-token") != diff.Secret {
+	if print("", "a-token") != "[secret-2]" {
 		t.Errorf("without a key: %s", print("", "a-token"))
 	}
 }

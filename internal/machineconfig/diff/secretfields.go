@@ -78,12 +78,20 @@ var (
 	secretManifest = regexp.MustCompile(`(?m)^kind:\s*["']?Secret["']?\s*$`)
 )
 
+// forms are those whose first group is a secret wherever they stand.
+var forms = []*regexp.Regexp{privateKeyBlock, urlPassword, queryPassword, authHeader}
+
+// mayHoldForms says quickly that a text has none of them.
+func mayHoldForms(text string) bool {
+	return strings.ContainsAny(text, ":?&") || strings.Contains(text, "-----BEGIN") || strings.Contains(text, "earer") || strings.Contains(text, "asic")
+}
+
 // formed finds secrets in a text by their form.
 func formed(text string, found func(secret string)) {
-	if !strings.ContainsAny(text, ":-?&") && !strings.Contains(text, "earer") {
+	if !mayHoldForms(text) {
 		return
 	}
-	for _, form := range []*regexp.Regexp{privateKeyBlock, urlPassword, queryPassword, authHeader} {
+	for _, form := range forms {
 		for _, m := range form.FindAllStringSubmatch(text, -1) {
 			found(m[1])
 		}

@@ -49,8 +49,8 @@ func (c *collector) value(s *shape, name string, v *value) {
 		if suspect(v.get("name").text()) {
 			c.add(v.get("value").text()) // the environment of a container
 		}
-		for key, item := range v.dict {
-			c.value(s.field(key), key, item)
+		for _, key := range v.keys {
+			c.value(s.field(key), key, v.dict[key])
 		}
 	case scalar:
 		c.text(s, name, v.text())

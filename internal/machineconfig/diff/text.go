@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -109,7 +109,7 @@ const (
 
 func (c *Change) write(b *strings.Builder, note string) {
 	head := indent + mark(c.Op) + " " + oneLine(cmp.Or(c.Path, "documents"))
-	before, after := short(c.Old), short(c.New)
+	before, after := shortPair(c.Old, c.New)
 	switch {
 	case c.Secret && c.Op == Changed && before == after:
 		fmt.Fprintf(b, "%s: %s -> another%s\n", head, before, note)
@@ -131,7 +131,7 @@ func (c *Change) write(b *strings.Builder, note string) {
 
 // wide is how many letters a value may have on one line, of which shown are seen of a long one.
 const (
-	wide  = 100
+	wide  = 120
 	shown = 24
 )
 
@@ -149,11 +149,40 @@ func short(v any) string {
 		}
 		return quote(v)
 	}
-	text, err := json.Marshal(v)
-	if err != nil || len(text) > wide {
-		return ""
+	if text := flow(v); len(text) <= wide && !strings.Contains(text, `\n`) {
+		return text
 	}
-	return flow(v)
+	return ""
+}
+
+// shortPair writes two values on one line each; of long ones that begin alike, where they begin to differ.
+func shortPair(before, after any) (string, string) {
+	a, okA := before.(string)
+	b, okB := after.(string)
+	if !okA || !okB || len(a) <= wide || len(b) <= wide || strings.Contains(a+b, "\n") || certificate(a)+certificate(b) != "" {
+		return short(before), short(after)
+	}
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	if same < 2*shown {
+		return short(before), short(after)
+	}
+	return window(a, same), window(b, same)
+}
+
+// window is the start of a long text, and what is around a place in it.
+func window(s string, at int) string {
+	from, to := at-shown/2, at+2*shown
+	for !utf8.RuneStart(s[from]) {
+		from--
+	}
+	out := oneLine(strings.ToValidUTF8(s[:shown], "")) + "…" + oneLine(s[from:min(to, len(s))])
+	if to < len(s) {
+		out += "…"
+	}
+	return out
 }
 
 // certificate says what a certificate is, in PEM or base64 of it, instead of its letters.
@@ -204,10 +233,10 @@ func flow(v any) string {
 func quote(s string) string {
 	if len(s) > wide {
 		sum := sha256.Sum256([]byte(s))
-		return oneLine(s[:shown]) + fmt.Sprintf("… (%d bytes, sha256 %x)", len(s), sum[:4])
+		return oneLine(strings.ToValidUTF8(s[:shown], "")) + fmt.Sprintf("… (%d bytes, sha256 %x)", len(s), sum[:4])
 	}
 	if s == "" || strings.TrimSpace(s) != s || strings.ContainsAny(s, "\n\t\"'{}[],#&*|>%@`") || strings.Contains(s, ": ") || strings.Contains(s, " -> ") || oneLine(s) != s || !readsAsText(s) {
-		if s == Secret || strings.HasPrefix(s, "[secret ") {
+		if isLabel(s) {
 			return s
 		}
 		return strconv.Quote(s)
@@ -216,10 +245,12 @@ func quote(s string) string {
 }
 
 func readsAsText(s string) bool {
-	var node yaml.Node
-	node.SetString(s)
-	node.Style, node.Tag = 0, ""
-	return node.ShortTag() == "!!str"
+	var v any
+	if yaml.Unmarshal([]byte(s), &v) != nil {
+		return false
+	}
+	_, text := v.(string)
+	return text
 }
 
 // oneLine keeps what would break or forge a line out of it.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/textdiff"
@@ -27,7 +26,7 @@ func Unified(old, new []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w := writer{mask: newMask(nil, a, b), numbers: map[string]int{}}
+	w := writer{newMask(nil, a, b)}
 	before, err := w.config(a, b)
 	if err != nil {
 		return "", err
@@ -36,7 +35,10 @@ func Unified(old, new []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return textdiff.Diff(before, after)
+	if strings.Count(before, "\n")*strings.Count(after, "\n") > 4*most {
+		return textdiff.Diff(before, after)
+	}
+	return hunks(splitLines(before), splitLines(after)), nil
 }
 
 // Redact writes a machine config, patch or secrets bundle anew without its secrets, for people: documents and fields in
@@ -46,14 +48,13 @@ func Redact(text []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w := writer{mask: newMask(nil, docs)}
+	w := writer{newMask(nil, docs)}
 	return w.config(docs, nil)
 }
 
 // writer writes configs in the one form in which what means the same looks the same.
 type writer struct {
-	mask    *mask
-	numbers map[string]int // of secrets, in the order in which they are met; nil where all look the same
+	mask *mask
 }
 
 // config writes documents. A field that says nothing is left out, but where the other side says something.
@@ -89,7 +90,7 @@ func (w *writer) node(s *shape, name string, v, other *value) *yaml.Node {
 	case v.isNull():
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
 	case s != nil && s.secret && !(v.nature == scalar && v.text() == ""):
-		return w.secret(strings.TrimSpace(fmt.Sprint(v.plain())), Secret)
+		return textOf(w.mask.whole(v.plain())).node
 	case v.nature == dict:
 		return w.dict(s, v, other)
 	case v.nature == list:
@@ -100,10 +101,10 @@ func (w *writer) node(s *shape, name string, v, other *value) *yaml.Node {
 	}
 	text := w.mask.text(v.text())
 	if s.plain() && suspect(name) && !worthless[strings.ToLower(v.text())] {
-		text = Secret
+		text = w.mask.label(v.text())
 	}
 	if text != v.text() {
-		return w.secret(v.text(), text)
+		return textOf(text).node
 	}
 	node := *v.node
 	node.Anchor, node.HeadComment, node.LineComment, node.FootComment = "", "", "", ""
@@ -114,19 +115,6 @@ func (w *writer) node(s *shape, name string, v, other *value) *yaml.Node {
 		}
 	}
 	return &node
-}
-
-// secret writes a text that holds a secret, numbered by what it is.
-func (w *writer) secret(raw, text string) *yaml.Node {
-	if w.numbers != nil {
-		n, known := w.numbers[raw]
-		if !known {
-			n = len(w.numbers) + 1
-			w.numbers[raw] = n
-		}
-		text = strings.ReplaceAll(text, Secret, strings.TrimSuffix(Secret, "]")+" "+strconv.Itoa(n)+"]")
-	}
-	return textOf(text).node
 }
 
 func textOf(text string) *value {
