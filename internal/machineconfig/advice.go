@@ -30,16 +30,22 @@ func adviceFor(text string, contract *config.VersionContract) string {
 		return "since Talos 1.14 write the document KubeNodeConfig with labels, annotations and taints; on control planes keep the labels and the taint that Talos generates"
 	case has("kubelet"):
 		return "since Talos 1.14 write the document KubeletConfig"
-	case has("cni", "CNI", "Flannel", "flannel"):
-		return "since Talos 1.14 remove Flannel with the document kind: KubeFlannelCNIConfig and $patch: delete"
+	case has("cni", "CNI", "Flannel", "flannel", "cluster network config"):
+		return "since Talos 1.14 write the document KubeNetworkConfig; remove Flannel with the document kind: KubeFlannelCNIConfig and $patch: delete"
 	case has("proxy"):
 		return "since Talos 1.14 remove kube-proxy with the document kind: KubeProxyConfig and $patch: delete"
 	case has("control plane machines", "non-controlplane nodes"):
 		return "limit the patch to the role controlplane"
 	case has("lookup failed"):
 		return "there is nothing of this name to delete: compare it with the config before the patch, or leave it out"
-	case has("already set", "conflict", "already configured"):
-		return "a field of v1alpha1 and a document of Talos " + strings.TrimPrefix(contract.String(), "v") + " say the same thing: keep the document"
 	}
 	return ""
+}
+
+// lastAdvice is for what neither adviceFor nor the schema knows.
+func lastAdvice(text string) string {
+	if strings.Contains(text, "already set") || strings.Contains(text, "conflict") || strings.Contains(text, "already configured") {
+		return "a field of the old config and a document say the same thing: keep the document"
+	}
+	return noAdvice
 }

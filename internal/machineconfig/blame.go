@@ -42,7 +42,7 @@ func (k *making) refused(i int, cause error) error {
 		return part.apply(d) == nil
 	})
 	e := at(node, path, "%s", tidy(cause.Error()))
-	return k.error(s.name, e.WithHint("%s", cmp.Or(adviceFor(cause.Error(), k.contract), noAdvice)))
+	return k.error(s.name, e.WithHint("%s", cmp.Or(adviceFor(cause.Error(), k.contract), lastAdvice(cause.Error()))))
 }
 
 // invalid explains why a finished config is refused.
@@ -79,13 +79,13 @@ func (k *making) blame(problem string) (text, advice string) {
 			_, left, err := k.upTo(n, part)
 			return err == nil && !slices.Contains(left, problem) && !slices.ContainsFunc(left, func(p string) bool { return !slices.Contains(problems, p) })
 		})
-		advice := cmp.Or(adviceFor(problem, k.contract), k.lintAdvice(s.user.Text, node.Line), noAdvice)
+		advice := cmp.Or(adviceFor(problem, k.contract), k.lintAdvice(s.user.Text, node.Line), lastAdvice(problem))
 		if strings.HasPrefix(problem, path) || strings.HasPrefix(problem, "."+path) {
 			path = "" // it is said already
 		}
 		return s.name + ": " + at(node, path, "%s", problem).Error(), advice
 	}
-	return fmt.Sprintf("machine config for Talos %s: %s", k.in.TalosVersion, problem), cmp.Or(adviceFor(problem, k.contract), noAdvice)
+	return fmt.Sprintf("machine config for Talos %s: %s", k.in.TalosVersion, problem), cmp.Or(adviceFor(problem, k.contract), lastAdvice(problem))
 }
 
 // users is the number of steps up to the user's last patch.

@@ -50,7 +50,7 @@ func explainLoading(cause error, text string, nodes []*yaml.Node) error {
 var (
 	documentLine    = regexp.MustCompile(`\(line (\d+)\)|statements at line (\d+)`)
 	constructErrors = regexp.MustCompile(`(?s)construct errors: (.*)`)
-	oneError        = regexp.MustCompile(`^(?:line (\d+)|<unknown position>): (.*)$`)
+	oneError        = regexp.MustCompile(`(?s)^(?:line (\d+)|<unknown position>): (.*)$`)
 	cannotConstruct = regexp.MustCompile("(?s)cannot construct !!(\\w+)(?: `.*`)? into (.+)")
 	nullValue       = regexp.MustCompile(`null value is not allowed at "([^"]*)" \(line (\d+)\)`)
 	quotedValue     = regexp.MustCompile("`[^`]*`")

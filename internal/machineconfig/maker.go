@@ -10,6 +10,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/machine"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
 // A maker renders, and keeps what configs have in common: parsed secrets bundles, what Talos generates for a role of a
@@ -78,6 +79,10 @@ func (m *maker) begin(in *Input, secrets Key) (*making, error) {
 	}
 	k.steps = in.own(contract)
 	if text := in.ephemeral(); text != "" {
+		if _, known := schema.Field("VolumeConfig", "", in.TalosVersion); !known {
+			return nil, fleet.Errorf(fleet.Invalid, "server %s: Talos %s cannot have EPHEMERAL on a disk of its own", in.Server, in.TalosVersion).
+				WithHint("it needs Talos v1.8 or newer; else clear the EPHEMERAL disk of the server's assignment")
+		}
 		k.steps = append(k.steps, k.userStep(Patch{OwnPatch + "EPHEMERAL disk", text}, nil))
 	}
 	k.own = len(k.steps)

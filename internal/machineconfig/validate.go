@@ -1,6 +1,7 @@
 package machineconfig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -96,12 +97,16 @@ func lint(text, talos string, cause error) error {
 		if path == "" || strings.Contains(f.Message, path) {
 			e = fleet.Errorf(fleet.Invalid, "line %d, column %d: %s", f.Line, f.Column, f.Message)
 		}
-		if f.Instead == "" {
-			return e.WithHint("%s", fleet.HintOf(cause))
-		}
-		return e.WithHint("%s", f.Instead)
+		return e.WithHint("%s", cmp.Or(f.Instead, fleet.HintOf(cause), insteadOf[f.Problem], noAdvice))
 	}
 	return cause
+}
+
+// insteadOf is for findings that do not know better.
+var insteadOf = map[schema.Problem]string{
+	schema.TooNew:       "leave it out for this version, or upgrade Talos first",
+	schema.Gone:         "leave it out for this version",
+	schema.DuplicateKey: "keep one of the two",
 }
 
 // lintAdvice is what the schema says to write instead of what is on a line of a patch.

@@ -74,8 +74,8 @@ type About struct {
 	VLAN          int            // 0: no vSwitch
 	PrivatePrefix int            // length of the private network's prefix; 0: not known
 	PrivateMTU    int            // 0: what the provider has
-	Own           []map[string]string
-	// Own variables, later ones win: of the cluster, then of the server.
+	// Own variables; later ones win: of the cluster, then of the server.
+	Own []map[string]string
 }
 
 // VariablesFor gives the variables of a server.
@@ -115,12 +115,6 @@ func VariablesFor(a About) (Variables, error) {
 		maps.Copy(v, own)
 	}
 	return v, nil
-}
-
-// VariablesOf gives the variables of a server without own ones. vlan is 0 where its cluster has no vSwitch.
-func VariablesOf(s *fleet.Server, vlan int) Variables {
-	v, _ := VariablesFor(About{Server: s, VLAN: vlan}) // only own variables can be wrong
-	return v
 }
 
 func number(n int) string {
