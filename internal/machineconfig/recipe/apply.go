@@ -26,7 +26,7 @@ type Result struct {
 
 // Patch is a patch for a layer.
 type Patch struct {
-	Name  string     // kubespan, or kubespan-filters where a recipe has several
+	Name  string     // kubespan; node-taints-workers where a recipe gives several: unique in a result
 	Role  fleet.Role // "" for every role
 	Text  string     // may hold ${variables}
 	Shown string     // Text with secrets replaced, for people and logs
@@ -215,7 +215,7 @@ func (y yield) run(minor int, values map[string]any) (string, error) {
 	return run(y.template, minor, values)
 }
 
-// run gives what a template makes, without the empty lines around it.
+// run gives what a template makes, without the empty lines around it and the separator before a first document.
 func run(t *template.Template, minor int, values map[string]any) (string, error) {
 	t, err := t.Clone()
 	if err != nil {
@@ -233,5 +233,5 @@ func run(t *template.Template, minor int, values map[string]any) (string, error)
 	if strings.TrimSpace(b.String()) == "" {
 		return "", nil
 	}
-	return strings.TrimRight(strings.Trim(b.String(), "\n"), " \n"), nil
+	return strings.TrimPrefix(strings.TrimRight(strings.Trim(b.String(), "\n"), " \n"), "---\n"), nil
 }

@@ -66,6 +66,13 @@ func (p promise) everywhere(t *testing.T) {
 			continue
 		}
 		result := mustApply(t, p.recipe, release.talos, params)
+		names := map[string]bool{}
+		for _, patch := range result.Patches {
+			if names[patch.Name] || !strings.HasPrefix(patch.Name, p.recipe) {
+				t.Errorf("the name %s", patch.Name)
+			}
+			names[patch.Name] = true
+		}
 		for _, role := range roles {
 			t.Run(result.Version+"/"+string(role), func(t *testing.T) {
 				c, err := render(t, release.talos, role, of(role, result)...)
