@@ -1,5 +1,7 @@
 package machineconfig
 
+//lint:file-ignore SA1019 fields that are deprecated for the newest Talos are all that older ones have
+
 import (
 	"fmt"
 	"reflect"
@@ -59,7 +61,7 @@ func (in *Input) yield(contract *config.VersionContract) []step {
 // setHostname sets the node's name: a document since Talos 1.12, a field before.
 func setHostname(d *documents, contract *config.VersionContract, name string) {
 	if !contract.MultidocNetworkConfigSupported() {
-		machineNetwork(d).NetworkHostname = name //lint:ignore SA1019 older Talos has nothing else
+		machineNetwork(d).NetworkHostname = name
 		return
 	}
 	doc := owned[*network.HostnameConfigV1Alpha1](d)
@@ -73,10 +75,10 @@ func setHostname(d *documents, contract *config.VersionContract, name string) {
 // machineNetwork is the section network of machine:, made if there is none.
 func machineNetwork(d *documents) *v1alpha1.NetworkConfig {
 	m := owned[*v1alpha1.Config](d).MachineConfig
-	if m.MachineNetwork == nil { //lint:ignore SA1019 older Talos has nothing else
-		m.MachineNetwork = &v1alpha1.NetworkConfig{} //lint:ignore SA1019 older Talos has nothing else
+	if m.MachineNetwork == nil {
+		m.MachineNetwork = &v1alpha1.NetworkConfig{}
 	}
-	return m.MachineNetwork //lint:ignore SA1019 older Talos has nothing else
+	return m.MachineNetwork
 }
 
 func yieldHostname(d *documents, name string) {
@@ -98,7 +100,7 @@ func yieldHostname(d *documents, name string) {
 // setInstallDisk names the disk that upgrades and a reinstall use by what never changes between boots. Since 1.14
 // the install section is a document of its own, which is left out: the image is on the disk already.
 func setInstallDisk(d *documents, disk string) {
-	install := owned[*v1alpha1.Config](d).MachineConfig.MachineInstall //lint:ignore SA1019 older Talos has nothing else
+	install := owned[*v1alpha1.Config](d).MachineConfig.MachineInstall
 	if install == nil {
 		return
 	}
@@ -115,7 +117,7 @@ func ownSelector(disk string) *v1alpha1.InstallDiskSelector {
 // setKubeSpan switches KubeSpan on: a document since Talos 1.13, a field before.
 func setKubeSpan(d *documents, contract *config.VersionContract) {
 	if !contract.KubeSpanMultidocConfig() {
-		machineNetwork(d).NetworkKubeSpan = &v1alpha1.NetworkKubeSpan{KubeSpanEnabled: new(true)} //lint:ignore SA1019 older Talos has nothing else
+		machineNetwork(d).NetworkKubeSpan = &v1alpha1.NetworkKubeSpan{KubeSpanEnabled: new(true)}
 		return
 	}
 	d.list = append(d.list, document{Document: ownKubeSpan()})
@@ -133,7 +135,7 @@ func yieldKubeSpan(d *documents) {
 		return
 	}
 	d.remove(i)
-	if span := machineNetwork(d).NetworkKubeSpan; span.KubeSpanEnabled == nil { //lint:ignore SA1019 that is what the patch has
+	if span := machineNetwork(d).NetworkKubeSpan; span.KubeSpanEnabled == nil {
 		span.KubeSpanEnabled = new(true)
 	}
 }
@@ -142,7 +144,6 @@ func yieldKubeSpan(d *documents) {
 // generates, they are refused.
 func yieldUKICmdline(d *documents) {
 	if legacy := legacyOf(d); len(legacy.kernelArgs) > 0 && legacy.ukiCmdline {
-		//lint:ignore SA1019 that is what the patch has
 		owned[*v1alpha1.Config](d).MachineConfig.MachineInstall.InstallGrubUseUKICmdline = new(false)
 	}
 }
@@ -152,7 +153,7 @@ type legacy struct {
 	hostname   string
 	kernelArgs []string
 	ukiCmdline bool
-	kubeSpan   *v1alpha1.NetworkKubeSpan //lint:ignore SA1019 deprecated is the point
+	kubeSpan   *v1alpha1.NetworkKubeSpan
 }
 
 func legacyOf(d *documents) (found legacy) {
@@ -160,11 +161,9 @@ func legacyOf(d *documents) (found legacy) {
 	if old == nil || old.MachineConfig == nil {
 		return found
 	}
-	//lint:ignore SA1019 deprecated is the point
 	if n := old.MachineConfig.MachineNetwork; n != nil {
 		found.hostname, found.kubeSpan = n.NetworkHostname, n.NetworkKubeSpan
 	}
-	//lint:ignore SA1019 deprecated is the point
 	if i := old.MachineConfig.MachineInstall; i != nil {
 		found.kernelArgs = i.InstallExtraKernelArgs
 		found.ukiCmdline = i.InstallGrubUseUKICmdline != nil && *i.InstallGrubUseUKICmdline

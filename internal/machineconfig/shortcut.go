@@ -1,5 +1,7 @@
 package machineconfig
 
+//lint:file-ignore SA1019 fields that are deprecated for the newest Talos are all that older ones have
+
 import (
 	"reflect"
 	"regexp"
@@ -52,13 +54,13 @@ var diskID = regexp.MustCompile(`^[A-Za-z0-9._:-]+$`)
 
 // withoutOwnSelector gives the same config with a disk by name instead of the selector that we made.
 func (k *making) withoutOwnSelector(c *v1alpha1.Config) *v1alpha1.Config {
-	install := c.MachineConfig.MachineInstall //lint:ignore SA1019 older Talos has nothing else
+	install := c.MachineConfig.MachineInstall
 	if install == nil || !diskID.MatchString(k.in.InstallDisk) || !reflect.DeepEqual(install.InstallDiskSelector, ownSelector(k.in.InstallDisk)) {
 		return c
 	}
 	changed, machine, byName := *c, *c.MachineConfig, *install
 	byName.InstallDisk, byName.InstallDiskSelector = "/dev/sda", nil
-	machine.MachineInstall = &byName //lint:ignore SA1019 older Talos has nothing else
+	machine.MachineInstall = &byName
 	changed.MachineConfig = &machine
 	return &changed
 }
