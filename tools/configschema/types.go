@@ -37,7 +37,7 @@ var leafTypes = map[string]string{
 	"/config/types/meta.Prefix":    "prefix",
 	"/config/types/meta.AddrPort":  "ipport",
 	"/nethelpers.HardwareAddr":     "mac",
-	"/nethelpers.FailOverMAC":      "text",
+	"/nethelpers.FailOverMAC":      "failover",
 	"/nethelpers.AddressFlags":     "text",
 	"/nethelpers.LinkFlags":        "text",
 	"/nethelpers.RouteFlags":       "text",
@@ -51,7 +51,7 @@ var leafTypes = map[string]string{
 	"/config/types/v1alpha1.InstallDiskSizeMatcher": "size match",
 	"/config/types/v1alpha1.InstallDiskType":        "disk type",
 	"/config/types/v1alpha1.Endpoint":               "url",
-	"/config/types/v1alpha1.DiskSize":               "size",
+	"/config/types/v1alpha1.DiskSize":               "disk size",
 }
 
 // transparent have a decoder that takes what their underlying type takes.

@@ -34,15 +34,6 @@ func parseAdvice(text string) []advice {
 	return out
 }
 
-// adviceFor gives what is known of a field of V1Alpha1.
-func (t *table) adviceFor(pattern string) (advice, bool) {
-	i := slices.IndexFunc(t.advice, func(a advice) bool { return a.path == pattern })
-	if i < 0 {
-		return advice{}, false
-	}
-	return t.advice[i], true
-}
-
 // earlier names the field of V1Alpha1 that does what a document does, for a release that does not know the document.
 func (t *table) earlier(kind string, r release) string {
 	for _, a := range t.advice {

@@ -90,20 +90,19 @@ func (l *linter) elsewhere(name string) string {
 // judge says whether something else should be written than a field of V1Alpha1: because a document has taken it over
 // and refuses it beside itself, or because Talos calls it deprecated. Inside are the findings of what the field holds.
 func (l *linter) judge(c *entry, k, v *yaml.Node, at *path, inside []Finding) {
-	a, ok := l.table.adviceFor(at.pattern())
-	if ok && !covered(v, at, inside) && l.clash(a, k, v, at) {
+	if c.advice != nil && !covered(v, at, inside) && l.clash(c.advice, k, v, at) {
 		return
 	}
 	told := slices.ContainsFunc(inside, func(f Finding) bool { return f.Problem == Deprecated || f.Problem == Conflict })
 	if told || c.deprecated < 0 || c.deprecated > l.at || hollow(v) || at.name == "persist" && v.Value == "true" {
 		return
 	}
-	for up := at.up; up != nil && !ok; up = up.up {
-		if _, better := l.table.adviceFor(up.pattern()); better {
+	for up := at.up; up != nil && c.advice == nil; up = up.up {
+		if l.table.find(V1Alpha1, up.pattern()).advice != nil {
 			return // what is said of the field around it is of more use
 		}
 	}
-	l.add(k, at, Warning, Deprecated, fmt.Sprintf("%s is deprecated since Talos %s", at, l.table.say(c.deprecated)), l.table.instead(c, a, l.at))
+	l.add(k, at, Warning, Deprecated, fmt.Sprintf("%s is deprecated since Talos %s", at, l.table.say(c.deprecated)), l.table.instead(c, l.at))
 }
 
 // covered says whether each field of a map has a conflict of its own, so that nothing is left to say of the map.
@@ -121,9 +120,10 @@ func covered(v *yaml.Node, at *path, inside []Finding) bool {
 }
 
 // instead says what to write for a deprecated entry, in our words where we have some.
-func (t *table) instead(e *entry, a advice, r release) string {
+func (t *table) instead(e *entry, r release) string {
+	a := e.advice
 	switch {
-	case a.write == "":
+	case a == nil:
 		return strings.Replace(strings.TrimSuffix(e.instead, "."), "Use ", "use ", 1)
 	case len(a.kinds) == 0:
 		return a.write
@@ -134,7 +134,7 @@ func (t *table) instead(e *entry, a advice, r release) string {
 }
 
 // clash finds the document that refuses a field beside it: one of this text, or one that Talos generates.
-func (l *linter) clash(a advice, k, v *yaml.Node, at *path) bool {
+func (l *linter) clash(a *advice, k, v *yaml.Node, at *path) bool {
 	if len(a.kinds) == 0 || a.clash == "never" || !occupied(a, v) {
 		return false
 	}
@@ -162,7 +162,7 @@ func (l *linter) clash(a advice, k, v *yaml.Node, at *path) bool {
 }
 
 // occupied says whether a value is what the document refuses.
-func occupied(a advice, v *yaml.Node) bool {
+func occupied(a *advice, v *yaml.Node) bool {
 	switch {
 	case isNull(v):
 		return false

@@ -111,8 +111,12 @@ func decodes(typ string, n *yaml.Node) bool {
 		return decodesAs[network.PortRange](n)
 	case "size":
 		return decodesAs[block.ByteSize](n)
+	case "disk size":
+		return decodesAs[v1alpha1.DiskSize](n)
 	case "size or percentage":
 		return decodesAs[block.Size](n)
+	case "failover":
+		return decodesAs[nethelpers.FailOverMAC](n)
 	case "size match":
 		return decodesAs[v1alpha1.InstallDiskSizeMatcher](n)
 	}
@@ -146,9 +150,9 @@ func article(f form) string {
 	}
 	return map[string]string{
 		"duration": "a duration like 10m", "ip": "an IP address", "prefix": "a network like 10.0.0.0/8", "ipport": "an address and port",
-		"mac": "a MAC address", "url": "a URL", "ports": "a port or a range like 80-90", "size": "a size like 10GB",
+		"mac": "a MAC address", "url": "a URL", "ports": "a port or a range like 80-90", "size": "a size like 10GB", "disk size": "a size like 10GB",
 		"size or percentage": "a size like 10GB or 20%", "size match": "a size like >= 100GB", "base64": "base64",
-		"args": "text or a list of text", "percentage": "a percentage",
+		"failover": "one of none, active, follow", "args": "text or a list of text", "percentage": "a percentage",
 	}[f.typ]
 }
 

@@ -95,11 +95,7 @@ func (t *table) info(kind, path string, e *entry, r release) Info {
 		i.Until = t.releases[last]
 	}
 	if e.deprecated >= 0 && e.deprecated <= r {
-		var a advice
-		if kind == V1Alpha1 {
-			a, _ = t.adviceFor(path)
-		}
-		i.Deprecated, i.Instead = t.say(e.deprecated), t.instead(e, a, r)
+		i.Deprecated, i.Instead = t.say(e.deprecated), t.instead(e, r)
 	}
 	return i
 }

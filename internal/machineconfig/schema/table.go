@@ -39,6 +39,7 @@ type entry struct {
 	description string
 	examples    []string
 	children    []*entry
+	advice      *advice // of a field of V1Alpha1 that documents took over
 }
 
 type span struct{ from, to release }
@@ -93,6 +94,11 @@ func parseTable(text string) *table {
 		}
 		return strings.Compare(a.name, b.name)
 	})
+	for i, a := range t.advice {
+		if e := t.find(V1Alpha1, a.path); e != nil {
+			e.advice = &t.advice[i]
+		}
+	}
 	return t
 }
 

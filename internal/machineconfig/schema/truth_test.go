@@ -125,7 +125,7 @@ func TestTheLintAgreesWithTheLibraryAboutDamagedTexts(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	wrong, fine := 0, 0
 	for name, text := range sorted(texts(t)) {
-		if len(text) > 20_000 || refused(text) != nil {
+		if len(text) > 20_000 || bytes.Contains(text, []byte("${")) || refused(text) != nil {
 			continue
 		}
 		for range rounds() {
@@ -151,7 +151,7 @@ func TestTheLintAgreesWithTheLibraryAboutDamagedTexts(t *testing.T) {
 
 func rounds() int {
 	n, _ := strconv.Atoi(os.Getenv("ROUNDS"))
-	return max(n, 12)
+	return max(n, 8)
 }
 
 func disagreement(text []byte, library error) string {

@@ -54,7 +54,11 @@ func (l *linter) value(e *entry, n *yaml.Node, p *path) {
 func (l *linter) element(e *entry, n *yaml.Node, p *path) {
 	inner := e.children[0]
 	if inner.form(l.at).strict && isNull(orSelf(target(n), n)) {
-		l.add(n, p, Error, WrongType, p.String()+" is empty", "leave it out, or write what belongs there")
+		severity := Error
+		if l.table.minor(l.at) < 14 {
+			severity = Warning // Talos takes it, and may crash over it
+		}
+		l.add(n, p, severity, WrongType, p.String()+" is empty", "leave it out, or write what belongs there")
 		return
 	}
 	if isDelete(n) && !l.whole {
@@ -163,15 +167,21 @@ func (l *linter) scalar(e *entry, f form, n *yaml.Node, p *path) {
 		l.add(n, p, Error, problem, p.String()+": "+err.Error(), instead)
 		return
 	}
-	allowed, severity := closed(l.kind, p.pattern())
+	if strings.HasPrefix(f.typ, "size") && strings.HasPrefix(n.Value, "-") && l.table.minor(l.at) < 13 {
+		l.add(n, p, Error, TooNew, p.String()+": sizes below zero are known since Talos v1.13", "")
+	}
+	if len(e.values) == 0 {
+		return
+	}
+	allowed, severity := l.closed(p.pattern())
 	if len(allowed) > 0 && n.Value != "" && !slices.Contains(allowed, n.Value) {
 		l.add(n, p, severity, WrongValue, fmt.Sprintf("%s: %q is not one of %s", p, n.Value, strings.Join(allowed, ", ")), "")
 	}
 }
 
-// closed gives the values of text fields which Talos checks after decoding, where it knows no others.
-func closed(kind, pattern string) ([]string, Severity) {
-	if kind != V1Alpha1 {
+// closed gives the values of a text field which Talos checks after decoding, where it knows no others.
+func (l *linter) closed(pattern string) ([]string, Severity) {
+	if l.kind != V1Alpha1 {
 		return nil, Error
 	}
 	switch pattern {
@@ -181,6 +191,11 @@ func closed(kind, pattern string) ([]string, Severity) {
 		return []string{"json_lines"}, Error
 	case "cluster.network.cni.name":
 		return []string{"flannel", "custom", "none"}, Error
+	case "machine.install.diskSelector.type":
+		if l.table.minor(l.at) < 9 {
+			return []string{"ssd", "hdd", "nvme", "sd"}, Error
+		}
+		return []string{"ssd", "hdd", "nvme", "sd"}, Warning
 	case "machine.files[].op":
 		return []string{"create", "append", "overwrite"}, Warning
 	}
