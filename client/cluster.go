@@ -16,6 +16,8 @@ type Cluster struct {
 	Config            *Ref         `json:"config,omitempty" doc:"default of its servers"`
 	Schematic         *Ref         `json:"schematic,omitempty" doc:"default of its servers; absent: the plain one"`
 	VSwitch           *Ref         `json:"vSwitch,omitempty"`
+	PrivateNetwork    string       `json:"privateNetwork,omitempty" doc:"of its servers: 10.0.0.0/16"`
+	PrivateMTU        int          `json:"privateMTU,omitempty" doc:"absent: what the provider has"`
 	Servers           ServerCounts `json:"servers"`
 	CreatedAt         time.Time    `json:"createdAt"`
 	BootstrapServer   *Ref         `json:"bootstrapServer,omitempty" doc:"control plane that was chosen to bootstrap etcd"`
@@ -39,7 +41,25 @@ type NewCluster struct {
 	Config            string `json:"config,omitempty" doc:"name or id"`
 	Schematic         string `json:"schematic,omitempty" doc:"name or id"`
 	VSwitch           string `json:"vSwitch,omitempty" doc:"id"`
+	PrivateNetwork    string `json:"privateNetwork,omitempty" doc:"of its servers: 10.0.0.0/16"`
+	PrivateMTU        int    `json:"privateMTU,omitempty" doc:"absent: what the provider has"`
 	Secrets           string `json:"secrets,omitempty" writeOnly:"true" doc:"secrets.yaml of talosctl gen secrets to take over; absent: made"`
+}
+
+// ClusterChange changes a cluster's record; what is absent stays. The versions of a cluster that runs change by an upgrade.
+type ClusterChange struct {
+	TalosVersion      *string `json:"talosVersion,omitempty"`
+	KubernetesVersion *string `json:"kubernetesVersion,omitempty"`
+	Config            *string `json:"config,omitempty" doc:"name or id; \"\" for none"`
+	Schematic         *string `json:"schematic,omitempty" doc:"name or id; \"\" for the plain one"`
+	PrivateNetwork    *string `json:"privateNetwork,omitempty" doc:"10.0.0.0/16"`
+	PrivateMTU        *int    `json:"privateMTU,omitempty" doc:"0: what the provider has"`
+	Why               string  `json:"why,omitempty" doc:"for those who read the events"`
+}
+
+// UpdateCluster changes a cluster's record. It is refused if that would break a server. Machines keep what they have.
+func (c *Client) UpdateCluster(ctx context.Context, ref string, change ClusterChange) (v Cluster, err error) {
+	return v, c.call(ctx, http.MethodPatch, at("/clusters/%s", ref), nil, change, &v)
 }
 
 // Clusters lists the clusters.

@@ -70,14 +70,6 @@ type ConfigUpdate struct {
 	ConfigContents
 }
 
-// ConfigRevision says who saved which contents when.
-type ConfigRevision struct {
-	Revision string    `json:"revision" doc:"sha256 of the contents, hex"`
-	Actor    string    `json:"actor"`
-	At       time.Time `json:"at"`
-	ConfigContents
-}
-
 // Configs lists the configs.
 func (c *Client) Configs(ctx context.Context) (l List[Config], err error) {
 	return l, c.call(ctx, http.MethodGet, at("/configs"), nil, nil, &l)
@@ -101,11 +93,6 @@ func (c *Client) UpdateConfig(ctx context.Context, ref string, u ConfigUpdate) (
 // DeleteConfig forgets a config that nobody uses.
 func (c *Client) DeleteConfig(ctx context.Context, ref string) error {
 	return c.call(ctx, http.MethodDelete, at("/configs/%s", ref), nil, nil, nil)
-}
-
-// ConfigRevisions lists who saved what, newest first.
-func (c *Client) ConfigRevisions(ctx context.Context, ref string) (l List[ConfigRevision], err error) {
-	return l, c.call(ctx, http.MethodGet, at("/configs/%s/revisions", ref), nil, nil, &l)
 }
 
 // Schematic is what the image factory builds an image from.

@@ -61,6 +61,7 @@ type Assignment struct {
 	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only disk of 10 GB or more"`
 	EphemeralDisk string `json:"ephemeralDisk,omitempty" doc:"wwid:… of a disk or uuid:… of an md array"`
 	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML; not in lists"`
+	Draft         bool   `json:"draft,omitempty" doc:"kept, but not in effect: the server cannot be installed until it is assigned without"`
 }
 
 // Active is an operation that is not over, in short.
@@ -140,6 +141,7 @@ type AssignmentChange struct {
 	InstallDisk   *string `json:"installDisk,omitempty" doc:"WWID or serial:…"`
 	EphemeralDisk *string `json:"ephemeralDisk,omitempty" doc:"wwid:… or uuid:…"`
 	Patch         *string `json:"patch,omitempty" doc:"YAML"`
+	Draft         bool    `json:"draft,omitempty" doc:"keep it, but not in effect: the server cannot be installed until it is assigned without"`
 	Force         bool    `json:"force,omitempty" doc:"let a control plane go that etcd may still count as a member"`
 }
 

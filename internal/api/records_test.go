@@ -266,10 +266,16 @@ func TestConfigsHaveRevisions(t *testing.T) {
 	u.Revision, u.Name = "", "common"
 	_, err = l.UpdateConfig(t.Context(), "base", u)
 	l.must(err)
-	revisions, err := l.ConfigRevisions(t.Context(), "common")
+	layer := client.LayerRef{Scope: client.ScopeConfig, Owner: "common"}
+	revisions, err := l.LayerRevisions(t.Context(), layer)
 	l.must(err)
-	if len(revisions.Items) != 2 || revisions.Items[1].Patches[0] != first.Patches[0] || revisions.Items[0].Actor != "lab" {
+	if len(revisions.Items) != 2 || revisions.Items[1].Revision != first.Revision || revisions.Items[0].Actor != "lab" {
 		t.Errorf("revisions %+v", revisions.Items)
+	}
+	old, err := l.LayerAt(t.Context(), layer, first.Revision[:12])
+	l.must(err)
+	if old.Revision != first.Revision || old.Patches[0] != first.Patches[0] {
+		t.Errorf("the first revision is %+v", old)
 	}
 	_, err = l.CreateCluster(t.Context(), client.NewCluster{Name: "prod", Endpoint: "https://203.0.113.10:6443", Config: "common", Secrets: l.secrets()})
 	l.must(err)

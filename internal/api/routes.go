@@ -23,10 +23,13 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "rescue-server", "POST /servers/{ref}/rescue", "Boot a server into the rescue system and read its facts", a.rescueServer, accepted)
 	add(a, h, "install-server", "POST /servers/{ref}/install", "Put Talos on a server and make it a node", a.installServer, accepted)
 	add(a, h, "show-machine-config", "GET /servers/{ref}/machine-config", "Show the machine config of a server", a.machineConfig, orYAML(h))
+	add(a, h, "diff-machine-configs", "GET /servers/{ref}/machine-config/diff", "Say what the machine configs of two servers differ in", a.diffMachineConfigs)
+	add(a, h, "explain-machine-config", "GET /servers/{ref}/machine-config/explain", "Say which patch set each line of a machine config", a.explainMachineConfig)
 
 	add(a, h, "list-clusters", "GET /clusters", "List the clusters", a.listClusters)
 	add(a, h, "create-cluster", "POST /clusters", "Create a cluster", a.createCluster, created)
 	add(a, h, "show-cluster", "GET /clusters/{ref}", "Show a cluster", a.showCluster)
+	add(a, h, "update-cluster", "PATCH /clusters/{ref}", "Change the record of a cluster", a.updateCluster)
 	add(a, h, "delete-cluster", "DELETE /clusters/{ref}", "Forget a cluster and its secrets", a.deleteCluster)
 	add(a, h, "bootstrap-cluster", "POST /clusters/{ref}/bootstrap", "Start etcd of a new cluster", a.bootstrapCluster, accepted)
 	add(a, h, "show-talosconfig", "GET /clusters/{ref}/talosconfig", "Make an admin talosconfig", a.talosconfig, yaml)
@@ -37,7 +40,8 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "show-config", "GET /configs/{ref}", "Show a config", a.showConfig)
 	add(a, h, "update-config", "PUT /configs/{ref}", "Replace a config", a.updateConfig)
 	add(a, h, "delete-config", "DELETE /configs/{ref}", "Forget a config", a.deleteConfig)
-	add(a, h, "list-config-revisions", "GET /configs/{ref}/revisions", "List who saved what of a config", a.configRevisions)
+	a.layerRoutes(h)
+	add(a, h, "plan", "POST /plan", "Say what a change would do to machine configs", a.plan)
 
 	add(a, h, "list-schematics", "GET /schematics", "List the schematics", a.listSchematics)
 	add(a, h, "create-schematic", "POST /schematics", "Create a schematic", a.createSchematic, created)

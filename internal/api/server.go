@@ -146,15 +146,18 @@ func (a *api) assignServer(ctx context.Context, in *struct {
 	Body client.AssignmentChange
 },
 ) (*body[client.Server], error) {
-	c := in.Body
-	s, err := a.Manager.Assign(ctx, access.Actor(ctx), in.Ref, manage.AssignmentChange{
-		Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic,
-		Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP, InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch,
-	})
+	s, err := a.Manager.Assign(ctx, access.Actor(ctx), in.Ref, assignmentFrom(in.Body))
 	if err != nil {
 		return nil, err
 	}
 	return answer(a.whole(ctx, s))
+}
+
+func assignmentFrom(c client.AssignmentChange) manage.AssignmentChange {
+	return manage.AssignmentChange{
+		Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic, Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP,
+		InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch, Force: c.Force, Draft: c.Draft,
+	}
 }
 
 func (a *api) rescueServer(ctx context.Context, in *ByRef) (*body[client.Operation], error) {
@@ -201,7 +204,7 @@ func server(s fleet.Server, n names, active *client.Active) client.Server {
 	if a := s.Assignment; a.Assigned() {
 		out.Assignment = &client.Assignment{
 			Cluster: n.ref(a.ClusterID), Role: string(a.Role), Hostname: s.Hostname(), Config: n.some(a.ConfigID),
-			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk,
+			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk, Draft: a.Draft,
 		}
 	}
 	return out

@@ -38,6 +38,13 @@ schematic in one go. Without --role it follows from the name the first time: con
 		if err != nil {
 			return err
 		}
+		if dry, err := cmd.Flags().GetBool("dry-run"); err != nil || dry {
+			r := client.PlanRequest{}
+			for _, ref := range servers {
+				r.Assign = append(r.Assign, client.PlannedAssignment{Server: ref, AssignmentChange: change})
+			}
+			return p.plan(ctx, c, r)
+		}
 		var done client.List[client.Server]
 		var problems []error
 		for _, ref := range servers {
@@ -63,6 +70,8 @@ schematic in one go. Without --role it follows from the name the first time: con
 	f.String("disk", "", "disk to install on, by WWID (eui.…, naa.…) or serial:…; empty: the only one of 10 GB or more")
 	f.String("ephemeral-disk", "", "disk (wwid:…) or md array (uuid:…) for the EPHEMERAL volume")
 	f.String("patch", "", "patch of its own, YAML or @FILE")
+	f.Bool("draft", false, "keep it, but not in effect: what would break is no error, and the server cannot be installed")
+	f.Bool("dry-run", false, "only say what would change in the machine configs")
 	f.Bool("force", false, "let a control plane go that etcd may still count as a member")
 	complete(cmd, "role", client.ControlPlane, client.Worker)
 	p.completeFlag(cmd, "cluster", clusterNames)
@@ -86,6 +95,8 @@ func (p *program) assignment(fs *pflag.FlagSet, servers int) (client.AssignmentC
 		}
 	}
 	var err error
+	a.Draft, err = fs.GetBool("draft")
+	must(err)
 	if a.Force, err = fs.GetBool("force"); err != nil || a.Patch == nil {
 		return a, err
 	}

@@ -15,7 +15,7 @@ func (p *program) configCommand() *cobra.Command {
 		`A config is a named set of patches for machine configs, as talosctl takes them: strategic merge patches, documents, or
 JSON patches; one for all servers, one for control planes, one for workers. In them ${hostname}, ${private_ip},
 ${public_ip}, ${vlan} and ${bootstrap_disk_wwid} stand for the values of each server. Every save is a new revision.`,
-		p.configCreate(), p.configList(), p.configShow(), p.configUpdate(), p.configRevisions(), p.configDelete(), p.configRender(), p.configDiff(), p.configLint(), p.configModernise(),
+		p.configCreate(), p.configList(), p.configShow(), p.configUpdate(), p.configDelete(), p.configRender(), p.configDiff(), p.configLint(), p.configModernise(),
 		p.configGenerate(), p.configPatch(), p.configValidate())
 }
 
@@ -182,25 +182,6 @@ installed again.`,
 	return cmd
 }
 
-func (p *program) configRevisions() *cobra.Command {
-	return &cobra.Command{
-		Use: "revisions CONFIG", Short: "List who saved what when", Example: "  talos-manager config revisions base -o yaml", Args: takes("CONFIG"),
-		ValidArgsFunction: p.completeBy(configNames, false),
-		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
-			l, err := c.ConfigRevisions(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return p.show(l, func(t *table) {
-				t.row("REVISION", "BY", "AGE", "PATCHES")
-				for _, r := range l.Items {
-					t.row(fmt.Sprintf("%.12s", r.Revision), r.Actor, t.age(r.At), patches(r.ConfigContents))
-				}
-			})
-		}),
-	}
-}
-
 func (p *program) configDelete() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete CONFIG", Aliases: []string{"rm", "remove"}, Short: "Forget a config that nobody uses", Example: "  talos-manager config delete base", Args: takes("CONFIG"),
@@ -213,27 +194,4 @@ func (p *program) configDelete() *cobra.Command {
 			return nil
 		}),
 	}
-}
-
-func (p *program) machineConfigCommand() *cobra.Command {
-	var secrets bool
-	show := &cobra.Command{
-		Use: "show SERVER", Short: "Print the machine config that a server has or would get",
-		Long:    "Print the machine config that a server has or would get, from the records as they are now. Secrets are replaced by\nstars; with --secrets they are there, and that is noted in the events.",
-		Example: "  talos-manager machine-config show worker-1\n  talos-manager machine-config show worker-1 --secrets > worker-1.yaml", Args: takes("SERVER"),
-		ValidArgsFunction: p.completeBy(serverNames, false),
-		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
-			m, err := c.MachineConfig(ctx, args[0], secrets)
-			if err != nil {
-				return err
-			}
-			if p.output != "table" {
-				return p.show(m, nil)
-			}
-			_, err = fmt.Fprint(p.out, m.YAML)
-			return err
-		}),
-	}
-	show.Flags().BoolVar(&secrets, "secrets", false, "with secrets; this is noted in the events")
-	return p.noun("machine-config", "What is handed to machines", "", show)
 }

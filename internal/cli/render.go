@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -115,19 +114,12 @@ func (p *program) explain(in machineconfig.Input, d destination) error {
 	if err != nil {
 		return err
 	}
-	wide := 0
-	for _, name := range by {
-		wide = max(wide, len([]rune(name)))
-	}
-	var out bytes.Buffer
-	for i, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
-		fmt.Fprintf(&out, "%-*s | %s\n", wide, printable(by[i]), line)
-	}
+	out := strings.Join(besideLines(string(text), by), "\n") + "\n"
 	for _, r := range e.Removed {
 		p.done("%s took away %s %s", r.By, r.Kind, r.Path)
 	}
 	for _, name := range e.Idle {
 		p.done("%s changed nothing", name)
 	}
-	return d.write(p, d.output, out.Bytes())
+	return d.write(p, d.output, []byte(out))
 }

@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/talos-manager/talos-manager/client"
+)
+
+const aboutLayers = `Patches live in layers, which are applied in this order: of a cluster, of one role of it, of a config, of a server; within
+a layer in the order of its list. Layers are named config/NAME, cluster/NAME, role/CLUSTER/controlplane,
+role/CLUSTER/worker and server/NAME. Every save is a revision.`
+
+func (p *program) layerCommand() *cobra.Command {
+	return p.noun("layer", "Layers of patches: history, drafts, blame", aboutLayers,
+		p.layerShow(), p.layerRevisions(), p.layerDiff(), p.layerBlame(), p.layerRevert(), p.layerPublish(), p.layerDiscard())
+}
+
+// onLayer is a command whose first argument is a layer.
+func (p *program) onLayer(use, short, example string, f func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error) *cobra.Command {
+	names := strings.Fields(use)[1:]
+	return &cobra.Command{
+		Use: use, Short: short, Example: "  talos-manager " + example, Args: takes(names...), ValidArgsFunction: p.completeLayer,
+		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
+			l, err := client.ParseLayer(args[0])
+			if err != nil {
+				return err
+			}
+			return f(ctx, c, l, args[1:])
+		}),
+	}
+}
+
+func (p *program) completeLayer(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for scope, of := range map[string]names{client.ScopeConfig: configNames, client.ScopeCluster: clusterNames, client.ScopeServer: serverNames} {
+		found, _ := p.completeBy(of, false)(cmd, nil, "")
+		for _, name := range found {
+			out = append(out, scope+"/"+name)
+			if scope == client.ScopeCluster {
+				out = append(out, client.ScopeRole+"/"+name+"/"+client.ControlPlane, client.ScopeRole+"/"+name+"/"+client.Worker)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(out, func(s string) bool { return !strings.HasPrefix(s, word) }), cobra.ShellCompDirectiveNoFileComp
+}
+
+// saveFlags are how a change of a layer is saved.
+func saveFlags(cmd *cobra.Command) *client.LayerSave {
+	how := &client.LayerSave{}
+	cmd.Flags().StringVar(&how.Why, "why", "", "reason, for those who read the history")
+	cmd.Flags().StringVar(&how.Base, "base", "", "revision that the change is based on; refused if it is not the current one")
+	return how
+}
+
+// draftFlags are for changes that can be tried or kept beside what is in effect.
+func draftFlags(cmd *cobra.Command) (how *client.LayerSave, dry *bool) {
+	how = saveFlags(cmd)
+	cmd.Flags().BoolVar(&how.Draft, "draft", false, "keep it as a draft: not in effect until it is published, and it may be broken")
+	return how, cmd.Flags().Bool("dry-run", false, "only say what would change")
+}
+
+// showLayer prints a layer that was saved.
+func (p *program) showLayer(v client.Layer, err error) error {
+	if err != nil {
+		return err
+	}
+	return p.show(v, func(t *table) {
+		contents := v.ConfigContents
+		if v.Draft != nil {
+			contents = v.Draft.ConfigContents
+			p.done("a draft, revision %.12s, is not in effect; in effect is %.12s", v.Draft.Revision, cmpOr(v.Revision, "nothing"))
+		}
+		t.row("PLACE", "PATCH", "ROLE", "ARCHITECTURE", "PROVIDER", "ON")
+		for i, patch := range contents.Patches {
+			t.row(fmt.Sprint(i), patch.Name, patch.Role, patch.Architecture, patch.Provider, yes(!patch.Off))
+		}
+		for _, name := range slices.Sorted(maps.Keys(contents.Variables)) {
+			t.row("", "${"+name+"} = "+contents.Variables[name])
+		}
+	})
+}
+
+func cmpOr(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v[:min(len(v), 12)]
+		}
+	}
+	return ""
+}
+
+func (p *program) layerShow() *cobra.Command {
+	var revision string
+	cmd := p.onLayer("show LAYER", "Show the patches and variables of a layer", "layer show config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
+			if revision == "" {
+				v, err := c.Layer(ctx, l)
+				return p.showLayer(v, err)
+			}
+			v, err := c.LayerAt(ctx, l, revision)
+			if err != nil {
+				return err
+			}
+			return p.show(v, func(t *table) {
+				t.field("revision", v.Revision)
+				for _, name := range slices.Sorted(maps.Keys(v.Variables)) {
+					t.field("variable "+name, v.Variables[name])
+				}
+				for _, patch := range v.Patches {
+					t.block("patch "+patch.Name, patch.Text)
+				}
+			})
+		})
+	cmd.Flags().StringVar(&revision, "revision", "", "with the texts of this revision: its hash, the beginning of it, current or draft")
+	return cmd
+}
+
+func (p *program) layerRevisions() *cobra.Command {
+	return p.onLayer("revisions LAYER", "List who saved what when, and why", "layer revisions config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
+			v, err := c.LayerRevisions(ctx, l)
+			if err != nil {
+				return err
+			}
+			return p.show(v, func(t *table) {
+				t.row("REVISION", "WHAT", "BY", "AGE", "WHY")
+				for _, r := range v.Items {
+					t.row(fmt.Sprintf("%.12s", r.Revision), r.Verb, r.Actor, t.age(r.At), r.Why)
+				}
+			})
+		})
+}
+
+func (p *program) layerDiff() *cobra.Command {
+	return p.onLayer("diff LAYER FROM [TO]", "Say what two revisions differ in", "layer diff config/base 3f2a1b draft",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+			to := "current"
+			if len(args) > 1 {
+				to = args[1]
+			}
+			d, err := c.DiffLayer(ctx, l, args[0], to)
+			if err != nil {
+				return err
+			}
+			if p.output != "table" {
+				return p.show(d, nil)
+			}
+			if len(d.Patches)+len(d.Fields) == 0 {
+				p.done("they are the same")
+			}
+			for _, q := range d.Patches {
+				fmt.Fprintf(p.out, "patch %s %s%s\n", q.Name, q.Op, fromTo(q.From, q.To))
+				for _, line := range q.Lines {
+					fmt.Fprintf(p.out, "%s %s\n", map[string]string{"added": "+", "removed": "-", "": " "}[line.Op], printable(line.Text))
+				}
+			}
+			for _, f := range d.Fields {
+				fmt.Fprintf(p.out, "%s: %q -> %q\n", f.Name, f.Old, f.New)
+			}
+			return nil
+		})
+}
+
+func fromTo(from, to string) string {
+	if from == to {
+		return ""
+	}
+	return fmt.Sprintf(" (%s -> %s)", orNone(from), orNone(to))
+}
+
+func (p *program) layerBlame() *cobra.Command {
+	return p.onLayer("blame LAYER [PATCH]", "Say who brought each line of the patches", "layer blame config/base all",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+			v, err := c.BlameLayer(ctx, l)
+			if err != nil {
+				return err
+			}
+			return p.show(v, func(t *table) {
+				for _, b := range v.Items {
+					if len(args) > 0 && b.Patch != args[0] {
+						continue
+					}
+					t.row("REVISION", "BY", "AGE", "PATCH "+b.Patch)
+					for _, line := range b.Lines {
+						t.row(fmt.Sprintf("%.12s", line.Revision), line.Actor, t.age(line.At), line.Text)
+					}
+				}
+			})
+		})
+}
+
+func (p *program) layerRevert() *cobra.Command {
+	var how *client.LayerSave
+	cmd := p.onLayer("revert LAYER REVISION", "Make an old revision effective again, as a new save", "layer revert config/base 3f2a1b --why 'nodes were slow'",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+			v, err := c.RevertLayer(ctx, l, client.LayerRevert{LayerSave: *how, Revision: args[0]})
+			return p.showLayer(v, err)
+		})
+	how = saveFlags(cmd)
+	return cmd
+}
+
+func (p *program) layerPublish() *cobra.Command {
+	var how *client.LayerSave
+	cmd := p.onLayer("publish LAYER", "Make a draft effective", "layer publish config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
+			v, err := c.PublishLayer(ctx, l, *how)
+			return p.showLayer(v, err)
+		})
+	how = saveFlags(cmd)
+	return cmd
+}
+
+func (p *program) layerDiscard() *cobra.Command {
+	var how *client.LayerSave
+	cmd := p.onLayer("discard LAYER", "Throw a draft away; it stays in the history", "layer discard config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
+			v, err := c.DiscardLayer(ctx, l, *how)
+			return p.showLayer(v, err)
+		})
+	how = saveFlags(cmd)
+	return cmd
+}
