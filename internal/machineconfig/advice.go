@@ -37,7 +37,7 @@ func adviceFor(text string, contract *config.VersionContract) string {
 	case has("control plane machines", "non-controlplane nodes"):
 		return "limit the patch to the role controlplane"
 	case has("lookup failed"):
-		return "there is nothing of this name to delete: compare it with the config before the patch, or leave it out"
+		return "leave it out, or compare the name with the config before the patch"
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -41,7 +42,11 @@ func (k *making) refused(i int, cause error) error {
 		}
 		return part.apply(d) == nil
 	})
-	e := at(node, path, "%s", tidy(cause.Error()))
+	why := tidy(cause.Error())
+	if errors.Is(cause, configloader.ErrLookupFailed) {
+		why = "there is nothing of this name to delete"
+	}
+	e := at(node, path, "%s", why)
 	return k.error(s.name, e.WithHint("%s", cmp.Or(adviceFor(cause.Error(), k.contract), lastAdvice(cause.Error()))))
 }
 

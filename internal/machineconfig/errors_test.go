@@ -76,7 +76,7 @@ func TestErrorsNameLineAndField(t *testing.T) {
 		{"bad address, the second of three", "machine:\n  network:\n    interfaces:\n      - interface: eth0\n        dhcp: true\n      - interface: eth1\n        addresses: [10.0.0.1/24, foo, 10.0.0.2/24]\n", `line 7, column 34: machine.network.interfaces[1].addresses[1]: `},
 		{"bad address by a JSON patch", "- op: add\n  path: /machine/sysctls\n  value: {a: b}\n- op: add\n  path: /machine/network\n  value: {interfaces: [{interface: eth0, addresses: [foo]}]}\n", "line 4, column 3: [1]"},
 		{"list element", "machine:\n  network:\n    interfaces:\n      - null\n", "line 4"},
-		{"nothing to delete", "machine:\n  sysctls: {a: b}\n  certSANs:\n    $patch: delete\n  network:\n    nameservers:\n      $patch: delete\n", "line 6, column 5: machine.network.nameservers: "},
+		{"nothing to delete", "machine:\n  sysctls: {a: b}\n  certSANs:\n    $patch: delete\n  network:\n    nameservers:\n      $patch: delete\n", "line 6, column 5: machine.network.nameservers: there is nothing of this name to delete"},
 		{"delete without apiVersion", "kind: HostnameConfig\n$patch: delete\n", "HostnameConfig: the document has no apiVersion"},
 		{"a document with nothing but its kind", "kind: HostnameConfig\n", "line 1"},
 		{"neither kind nor machine", "hostname: a\n", "line 1"},

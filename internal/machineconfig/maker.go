@@ -66,21 +66,30 @@ type making struct {
 }
 
 func (m *maker) begin(in *Input, secrets Key) (*making, error) {
+	k := &making{maker: m, in: in}
+	if err := k.prepare(secrets); err != nil {
+		return nil, fleet.Errorf(fleet.Invalid, "server %s: %s", in.Server, err.Error()).WithHint("%s", fleet.HintOf(err))
+	}
+	return k, nil
+}
+
+func (k *making) prepare(secrets Key) (err error) {
+	in := k.in
+	if err := CheckVersions(in.TalosVersion, in.KubernetesVersion); err != nil {
+		return err
+	}
 	contract, err := contractOf(in.TalosVersion)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := CheckVersions(in.TalosVersion, in.KubernetesVersion); err != nil {
-		return nil, err
-	}
-	k := &making{maker: m, in: in, contract: contract}
-	if k.base, err = m.generated(in, secrets, contract); err != nil {
-		return nil, err
+	k.contract = contract
+	if k.base, err = k.generated(in, secrets, contract); err != nil {
+		return err
 	}
 	k.steps = in.own(contract)
 	if text := in.ephemeral(); text != "" {
 		if _, known := schema.Field("VolumeConfig", "", in.TalosVersion); !known {
-			return nil, fleet.Errorf(fleet.Invalid, "server %s: Talos %s cannot have EPHEMERAL on a disk of its own", in.Server, in.TalosVersion).
+			return fleet.Errorf(fleet.Invalid, "Talos %s cannot have EPHEMERAL on a disk of its own", in.TalosVersion).
 				WithHint("it needs Talos v1.8 or newer; else clear the EPHEMERAL disk of the server's assignment")
 		}
 		k.steps = append(k.steps, k.userStep(Patch{OwnPatch + "EPHEMERAL disk", text}, nil))
@@ -91,7 +100,7 @@ func (m *maker) begin(in *Input, secrets Key) (*making, error) {
 		k.steps = append(k.steps, k.userStep(p, variables))
 	}
 	k.steps = append(k.steps, in.yield(contract)...)
-	return k, nil
+	return nil
 }
 
 // render makes the config. secrets is the hash of the secrets bundle.

@@ -256,6 +256,8 @@ func (f *filling) value(p place) string {
 		f.wrong(p, fmt.Sprintf("unknown variable ${%s}", p.name))
 	case value == "":
 		f.wrong(p, fmt.Sprintf("variable ${%s} has no value for this server", p.name))
+	case !utf8.ValidString(value):
+		f.wrong(p, fmt.Sprintf("variable ${%s} is no text", p.name))
 	}
 	return value
 }

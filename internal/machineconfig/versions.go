@@ -5,6 +5,7 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/compatibility"
+	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/gendata"
 
@@ -22,6 +23,9 @@ func CheckVersions(talos, kubernetes string) error {
 	t, err := compatibility.ParseTalosVersion(&machine.VersionInfo{Tag: talos})
 	if err != nil {
 		return fleet.Errorf(fleet.Invalid, "Talos version %q: %w", talos, err).WithHint("write it as %s", NewestTalos())
+	}
+	if c, err := contractOf(talos); err != nil || !c.Greater(config.TalosVersion1_5) {
+		return fleet.Errorf(fleet.Invalid, "Talos %s is too old: configs are made for v1.6 and newer", talos).WithHint("upgrade it with talosctl first, minor by minor")
 	}
 	k, err := compatibility.ParseKubernetesVersion(strings.TrimPrefix(kubernetes, "v"))
 	if err != nil {

@@ -84,6 +84,8 @@ func TestKubernetesIsCheckedBySiderolabsTable(t *testing.T) {
 		{"v1.14.1", "v1.38.0", false},
 		{"v1.14.1", "1.36.3", true},
 		{"v1.14.1", "latest", false},
+		{"v1.5.5", "v1.28.0", false},
+		{"v1.15.0", "v1.36.3", false},
 	} {
 		_, err := Render(input(t, tc.talos, tc.kubernetes, fleet.Worker))
 		if (err == nil) != tc.ok {
