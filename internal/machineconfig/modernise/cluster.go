@@ -26,7 +26,7 @@ func clusterRules() []rule {
 		{"cluster.id", 0, 0, "DiscoveryIdentityConfig", discovery, to("DiscoveryIdentityConfig", "clusterID")},
 		{"cluster.secret", 0, 0, "DiscoveryIdentityConfig", discovery, to("DiscoveryIdentityConfig", "clusterSecret")},
 		{"cluster.clusterName", 0, 0, "KubeClusterConfig", cluster, to("KubeClusterConfig", "clusterName")},
-		{"cluster.controlPlane.endpoint", 0, 0, "KubeClusterConfig", cluster, to("KubeClusterConfig", "endpoint")},
+		{"cluster.controlPlane.endpoint", 0, 0, "KubeClusterConfig", cluster, moveEndpoint},
 		{"cluster.controlPlane.localAPIServerPort", 0, 0, "KubeAPIServerConfig", components, moveAPIPort},
 		{"cluster.allowSchedulingOnControlPlanes", 0, 0, "KubeNodeConfig", "the control planes' taint is in the generated KubeNodeConfig", moveScheduling},
 		{"cluster.ca", 0, 0, "KubeAPIServerCAConfig", secret, moveSecret},
@@ -134,12 +134,21 @@ func moveComponent(kind, image string) func(*rewriter, field) {
 
 // keepComponent keeps the older section, whole, because its document has no extra volumes; the generated one goes.
 func (w *rewriter) keepComponent(f field, kind, image string) {
+	if w.clash(f, kind) {
+		return
+	}
 	w.delete(kind, "", controlPlanes, nil)
 	if child(f.val, "image") == nil {
 		f.val.Content = append([]*yaml.Node{scalar("image"), scalar(w.imageOf(image))}, f.val.Content...)
 	}
 	w.doc("", "", controlPlanes).set(f.key, f.val, strings.Split(f.path, ".")...)
 	w.note(Hint, f, "extraVolumes has no document: the older section stays, in place of the generated %s; no other patch may write one", kind)
+}
+
+// moveEndpoint also names the issuer of service accounts, which the old form takes from the endpoint.
+func moveEndpoint(w *rewriter, f field) {
+	w.doc("KubeClusterConfig", "", everyone).set(f.key, f.val, "endpoint")
+	w.doc("KubeServiceAccountConfig", "", controlPlanes).set(nil, clone(f.val), "issuer", "issuerURL")
 }
 
 func moveAPIPort(w *rewriter, f field) {

@@ -175,6 +175,13 @@ func shown(path string, v any) string {
 func why(path string) string {
 	for prefix, reason := range map[string]string{
 		"network.defaultDHCP":                         "with link documents, cards that no document names no longer ask for DHCP",
+		"Cluster.SecretboxEncryptionSecret":           "it comes from the cluster's secrets bundle",
+		"Cluster.AESCBCEncryptionSecret":              "it comes from the cluster's secrets bundle",
+		"K8sAggregatorCAConfig":                       "it comes from the cluster's secrets bundle",
+		"K8sAPIServerCAConfig":                        "it comes from the cluster's secrets bundle",
+		"K8sServiceAccountConfig.IssuingKey":          "it comes from the cluster's secrets bundle",
+		"K8sServiceAccountConfig.AcceptedKeys":        "it comes from the cluster's secrets bundle",
+		"Files./etc/":                                 "the document is the whole file, and nothing is appended",
 		"Install.Disk":                                "the older selector also passes over disks without a transport, read-only ones and CD-ROMs",
 		"Install.LegacyBIOSSupport":                   "the installer no longer marks the disk bootable for an old BIOS",
 		"K8sAPIServerConfig.UseAuthenticationConfig":  "the older section of the API server does not use a KubeAuthenticationConfig",

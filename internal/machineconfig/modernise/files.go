@@ -83,7 +83,7 @@ func (w *rewriter) moveFile(f field, n *yaml.Node) bool {
 		n.Content = append([]*yaml.Node{key, content}, n.Content...)
 	}
 	if !done && w.minor >= kubernetesDocs {
-		w.note(ByHand, f, "%s has no document: machine.files is deprecated and a strict check refuses it", file)
+		w.note(Hint, f, "%s has no document: it stays in machine.files, which is deprecated", file)
 	}
 	return done
 }

@@ -23,28 +23,28 @@ type Options struct {
 
 // Result is a rewritten patch, what was done to it, and what is left to do by hand.
 type Result struct {
-	Text         string // for every node of the options' role; "" when nothing is left
-	ControlPlane string // only where Options.Role is "": the part for control planes; a patch of its own, after Text
-	Changed      bool
-	Changes      []Change
-	Notes        []Note
-	Schematic    Schematic
-	Proof        Proof
+	Text         string    `json:"text"`                   // for every node of the options' role; "" when nothing is left
+	ControlPlane string    `json:"controlPlane,omitempty"` // only where Options.Role is "": the part for control planes; a patch of its own, after Text
+	Changed      bool      `json:"changed"`
+	Changes      []Change  `json:"changes,omitempty"`
+	Notes        []Note    `json:"notes,omitempty"`
+	Schematic    Schematic `json:"schematic"`
+	Proof        Proof     `json:"proof"`
 }
 
 // Schematic is what the patch asked of the boot image. It belongs into the schematic now.
 type Schematic struct {
-	KernelArguments []string
-	Extensions      []string // official names as the image factory lists them: siderolabs/gvisor
+	KernelArguments []string `json:"kernelArguments,omitempty"`
+	Extensions      []string `json:"extensions,omitempty"` // official names as the image factory lists them: siderolabs/gvisor
 }
 
 // Change is one field that was rewritten.
 type Change struct {
-	Line  int      // of the field in the old text, from 1
-	Path  string   // machine.network.hostname
-	To    []string // documents: HostnameConfig, VLANConfig eth0.4000; empty when it was dropped
-	Why   string
-	Since string // v1.12: from which Talos on the new form is there
+	Line  int      `json:"line,omitempty"` // of the field in the old text, from 1
+	Path  string   `json:"path,omitempty"` // machine.network.hostname
+	To    []string `json:"to,omitempty"`   // documents: HostnameConfig, VLANConfig eth0.4000; empty when it was dropped
+	Why   string   `json:"why,omitempty"`
+	Since string   `json:"since,omitempty"` // v1.12: from which Talos on the new form is there
 }
 
 // NoteKind is the sort of a note.
@@ -61,10 +61,10 @@ const (
 
 // Note is something a rewritten patch cannot say by itself.
 type Note struct {
-	Kind NoteKind
-	Line int // in the old text, from 1; 0 for the whole patch
-	Path string
-	Text string
+	Kind NoteKind `json:"kind"`
+	Line int      `json:"line,omitempty"` // in the old text, from 1; 0 for the whole patch
+	Path string   `json:"path,omitempty"`
+	Text string   `json:"text,omitempty"`
 }
 
 // Patch rewrites a patch (strategic merge in one or more documents, or RFC 6902 in JSON or YAML) into what Talos

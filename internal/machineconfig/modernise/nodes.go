@@ -90,6 +90,9 @@ func moveKubelet(w *rewriter, f field) {
 
 // keepKubelet keeps the older section, whole, because nothing else has extra mounts; the generated document goes.
 func (w *rewriter) keepKubelet(f field) {
+	if w.clash(f, "KubeletConfig") {
+		return
+	}
 	w.delete("KubeletConfig", "", everyone, nil)
 	whole := mapping()
 	for name, val := range map[string]*yaml.Node{

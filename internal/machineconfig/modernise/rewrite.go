@@ -43,7 +43,6 @@ type rewriter struct {
 	changes []Change
 	notes   []Note
 	image   Schematic
-	aliases int
 }
 
 func newRewriter(src *source, minor int, o Options) (*rewriter, error) {
@@ -252,6 +251,16 @@ func inner(m *yaml.Node, name string) *yaml.Node {
 		m.Content[i+1] = mapping()
 	}
 	return m.Content[i+1]
+}
+
+// clash says whether the patch itself writes the document that would have to go. Then both stay, and a person decides.
+func (w *rewriter) clash(f field, kind string) bool {
+	if !slices.ContainsFunc(w.docs, func(d *document) bool { return d.given && d.kind == kind && !isDelete(d.root) }) {
+		return false
+	}
+	w.keep(f.path, f.key, f.val)
+	w.note(ByHand, f, "only the older section has what stands here, and Talos refuses it beside the %s of the same patch: keep one", kind)
+	return true
 }
 
 // tidy drops a v1alpha1 document of which nothing is left.

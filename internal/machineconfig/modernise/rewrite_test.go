@@ -77,11 +77,11 @@ func TestARoleGetsOnePatch(t *testing.T) {
 		t.Errorf("for all:\n%s\n%s", all.Text, all.ControlPlane)
 	}
 	cp := patch(t, text, "v1.14.1", Options{Role: fleet.ControlPlane})
-	if !strings.Contains(cp.Text, "KubeProxyConfig") || cp.ControlPlane != "" || cp.Proof.Verdict != EqualElsewhere {
+	if !strings.Contains(cp.Text, "KubeProxyConfig") || cp.ControlPlane != "" || cp.Proof.Verdict != EqualOlder {
 		t.Errorf("for control planes:\n%s\n%s\n%s", cp.Text, cp.ControlPlane, cp.Proof)
 	}
 	worker := patch(t, text, "v1.14.1", Options{Role: fleet.Worker})
-	if strings.Contains(worker.Text, "KubeProxyConfig") || worker.ControlPlane != "" || worker.Proof.Verdict != EqualElsewhere {
+	if strings.Contains(worker.Text, "KubeProxyConfig") || worker.ControlPlane != "" || worker.Proof.Verdict != EqualOlder {
 		t.Errorf("for workers:\n%s\n%s\n%v", worker.Text, worker.ControlPlane, worker.Proof)
 	}
 }
@@ -93,15 +93,15 @@ func TestKubeProxyIsSwitchedOffNotDeleted(t *testing.T) {
 	if !strings.Contains(res.ControlPlane, "enabled: false") || strings.Contains(res.ControlPlane, "$patch") {
 		t.Error(res.ControlPlane)
 	}
-	base, err := generated(kubernetesDocs, fleet.ControlPlane, "v1.36.3")
+	base, err := baseOf(kubernetesDocs, fleet.ControlPlane, kubernetesVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deleted, err := applied(base, kubernetesDocs, true, "apiVersion: v1alpha1\nkind: KubeProxyConfig\n$patch: delete\n")
+	deleted, err := base.patched(true, "apiVersion: v1alpha1\nkind: KubeProxyConfig\n$patch: delete\n")
 	if err != nil || !deleted.K8sProxyConfig().Enabled() {
 		t.Errorf("the library has changed its mind: %v", err)
 	}
-	off, err := applied(base, kubernetesDocs, true, res.ControlPlane)
+	off, err := base.patched(true, res.ControlPlane)
 	if err != nil || off.K8sProxyConfig().Enabled() {
 		t.Errorf("still on: %v", err)
 	}
@@ -161,7 +161,7 @@ func TestVariablesMayStandAnywhere(t *testing.T) {
 
 func TestRealValuesAreUsedInTheProof(t *testing.T) {
 	res := patch(t, "machine: {network: {hostname: \"${name}\"}}", "v1.14.1", Options{Variables: map[string]string{"name": "not a name!"}})
-	if res.Proof.Verdict != EqualElsewhere {
+	if res.Proof.Verdict != EqualOlder {
 		t.Logf("%s: %s", res.Proof, res.Proof.Problem) // the library takes any name
 	}
 	res = patch(t, "machine: {network: {nameservers: [\"${dns}\"]}}", "v1.14.1", Options{Variables: map[string]string{"dns": "nowhere"}})
@@ -176,7 +176,7 @@ func TestRealValuesAreUsedInTheProof(t *testing.T) {
 func TestTheKubernetesVersionIsWrittenWhereASectionStaysWhole(t *testing.T) {
 	const text = "machine:\n  kubelet:\n    extraMounts:\n      - destination: /x\n        source: /x\n        type: bind\n        options: [bind]\n"
 	res := patch(t, text, "v1.14.1", Options{KubernetesVersion: "v1.35.2"})
-	if !strings.Contains(res.Text, "ghcr.io/siderolabs/kubelet:v1.35.2") || res.Proof.Verdict != EqualElsewhere {
+	if !strings.Contains(res.Text, "ghcr.io/siderolabs/kubelet:v1.35.2") || res.Proof.Verdict != EqualOlder {
 		t.Errorf("%s\n%s %v", res.Text, res.Proof, res.Proof.Differences)
 	}
 }

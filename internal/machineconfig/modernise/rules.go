@@ -36,15 +36,11 @@ func newestMinor() int {
 
 // generatedTree is the single document that the last versions with one generated, for what an index in it means.
 func generatedTree() *yaml.Node {
-	p, err := generated(multiDocument-1, fleet.ControlPlane, known()["kubernetes_version"])
+	b, err := baseOf(multiDocument-1, fleet.ControlPlane, kubernetesVersion)
 	if err != nil {
 		return mapping()
 	}
-	text, err := p.Bytes()
-	if err != nil {
-		return mapping()
-	}
-	root, err := parse(string(text), 0)
+	root, err := parse(string(b.text), 0)
 	if err != nil || root == nil {
 		return mapping()
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/configpatcher"
-	"github.com/siderolabs/talos/pkg/machinery/constants"
 )
 
 // known gives likely values of the variables that every server has, so that the library can read a patch.
@@ -17,7 +16,7 @@ func known() map[string]string {
 		"server_id": "1234567", "product": "AX41-NVMe", "location": "FSN1-DC8",
 		"uuid": "4c4c4544-0039-5a10-8054-b7c04f503032", "architecture": "amd64", "provider": "hetzner_robot",
 		"role": "worker", "cluster_name": "prod", "endpoint": "https://10.0.0.10:6443",
-		"talos_version": "v1.14.1", "kubernetes_version": "v" + constants.DefaultKubernetesVersion,
+		"talos_version": "v1.14.1", "kubernetes_version": kubernetesVersion,
 	}
 }
 
@@ -110,5 +109,5 @@ func fill(text string, vars map[string]string) string {
 
 // sample fills in a text by itself.
 func sample(text string, given map[string]string) string {
-	return fill(text, samples(text, given, known()["kubernetes_version"]))
+	return fill(text, samples(text, given, kubernetesVersion))
 }

@@ -32,6 +32,9 @@ func moveEncryption(volume string) func(*rewriter, field) {
 			w.note(Hint, f, "the VolumeConfig %s of the same patch has the encryption; both at once are refused", volume)
 			return
 		}
+		if f.val.Kind == yaml.MappingNode && child(f.val, "provider") == nil && !isDelete(f.val) {
+			put(f.val, scalar("provider"), scalar("luks2")) // the default of the old section; the document has none
+		}
 		d.set(f.key, f.val, "encryption")
 	}
 }

@@ -165,15 +165,7 @@ func (viewer) files(out map[string]any, p config.Provider) {
 			roots = append(roots, certificates(f.Content())...)
 		case f.Path() == criPart:
 		default:
-			mode := f.Permissions()
-			if mode == 0 {
-				mode = 0o644
-			}
-			files[fmt.Sprintf("%s#%d", f.Path(), i)] = fmt.Sprintf("%o %s", mode, f.Content())
-			if etcFile(f.Path()) {
-				delete(files, fmt.Sprintf("%s#%d", f.Path(), i))
-				files[f.Path()] = fmt.Sprintf("%o %s", mode, f.Content())
-			}
+			files[fileKey(f, i)] = fileText(f)
 		}
 	}
 	for _, r := range p.TrustedRoots().ExtraTrustedRootCertificates() {
@@ -192,6 +184,25 @@ func (viewer) files(out map[string]any, p config.Provider) {
 	if customizations != nil {
 		out["CRICustomizationConfigs"] = customizations
 	}
+}
+
+// fileKey is the path of a file, numbered where it may be written several times.
+func fileKey(f conf.File, i int) string {
+	if etcFile(f.Path()) {
+		return f.Path()
+	}
+	return fmt.Sprintf("%s#%d", f.Path(), i)
+}
+
+func fileText(f conf.File) string {
+	mode, how := f.Permissions(), ""
+	if mode == 0 {
+		mode = 0o644
+	}
+	if f.Op() == "append" {
+		how = "appended "
+	}
+	return fmt.Sprintf("%o %s%s", mode, how, f.Content())
 }
 
 // certificates lists the certificates of a bundle. Documents put their name above theirs.
