@@ -72,12 +72,12 @@ func (p *Patch) For(s *Server) bool {
 }
 
 // Patch finds a patch by its name; -1 if there is none.
-func (c *Contents) Patch(name string) int {
+func (c Contents) Patch(name string) int {
 	return slices.IndexFunc(c.Patches, func(p Patch) bool { return p.Name == name })
 }
 
 // Text is the text of a patch, "" if there is none of the name.
-func (c *Contents) Text(name string) string {
+func (c Contents) Text(name string) string {
 	if i := c.Patch(name); i >= 0 {
 		return c.Patches[i].Text
 	}
@@ -111,7 +111,7 @@ func (c *Contents) SetText(name, text string) {
 }
 
 // Empty says that the contents add nothing.
-func (c *Contents) Empty() bool {
+func (c Contents) Empty() bool {
 	return len(c.Patches) == 0 && len(c.Variables) == 0 && c.InstallImage == "" && c.KubernetesVersion == "" && !c.KubeSpan
 }
 
@@ -123,7 +123,7 @@ func (c Contents) Clone() Contents {
 
 // Validate checks what can be checked without rendering, but for the names of variables, which machineconfig knows;
 // what names the layer for errors.
-func (c *Contents) Validate(what string, scope Scope) error {
+func (c Contents) Validate(what string, scope Scope) error {
 	seen := map[string]bool{}
 	for _, p := range c.Patches {
 		if err := p.validate(what); err != nil {

@@ -73,14 +73,14 @@ func group(t *trial, broken []tried, errs []error) []BrokenGroup {
 	var groups []BrokenGroup
 	at := map[string]int{}
 	for i, s := range broken {
-		raw := strings.TrimPrefix(errs[i].Error(), "server "+s.is.Name+": ")
+		raw := reasonOf(s, errs[i])
 		k, ok := at[raw]
 		if !ok {
 			k = len(groups)
 			at[raw] = k
 			c, _ := t.after.cluster(s.is.Assignment.ClusterID)
 			err := t.hide(c, errs[i])
-			groups = append(groups, BrokenGroup{Reason: strings.TrimPrefix(err.Error(), "server "+s.is.Name+": "), Hint: fleet.HintOf(err)})
+			groups = append(groups, BrokenGroup{Reason: reasonOf(s, err), Hint: fleet.HintOf(err)})
 		}
 		groups[k].Servers = append(groups[k].Servers, s.is.Name)
 	}
@@ -89,6 +89,12 @@ func group(t *trial, broken []tried, errs []error) []BrokenGroup {
 		slices.Sort(groups[i].Servers)
 	}
 	return groups
+}
+
+// reasonOf is an error about a server, said so that it is the same for all servers that it is the same for.
+func reasonOf(s tried, err error) string {
+	text := strings.TrimPrefix(err.Error(), "server "+s.is.Name+": ")
+	return strings.ReplaceAll(text, "server "+s.is.Name+", patch ", "the server's patch ")
 }
 
 // breaks is the error for a person.
