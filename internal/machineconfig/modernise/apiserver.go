@@ -204,6 +204,10 @@ func moveProxy(w *rewriter, f field) {
 func (w *rewriter) moveProxyArgs(d *document, f field, args *yaml.Node) {
 	known := proxyFlags()
 	for _, p := range pairs(args) {
+		if name := p[0].Value; name == "nodeport-addresses" || name == "feature-gates" {
+			d.set(p[0], proxyList(name, textOf(p[1])), "config", map[string]string{"nodeport-addresses": "nodePortAddresses", "feature-gates": "featureGates"}[name])
+			continue
+		}
 		path, ok := known[p[0].Value]
 		if !ok {
 			d.set(p[0], p[1], "extraArgs", p[0].Value)
@@ -212,6 +216,20 @@ func (w *rewriter) moveProxyArgs(d *document, f field, args *yaml.Node) {
 		}
 		d.set(p[0], natural(p[1]), append([]string{"config"}, path...)...)
 	}
+}
+
+// proxyList writes the two arguments that hold several values.
+func proxyList(name, text string) *yaml.Node {
+	list, gates := sequence(), mapping()
+	for part := range strings.SplitSeq(text, ",") {
+		list.Content = append(list.Content, scalar(part))
+		gate, on, _ := strings.Cut(part, "=")
+		put(gates, scalar(gate), natural(scalar(on)))
+	}
+	if name == "feature-gates" {
+		return gates
+	}
+	return list
 }
 
 // natural gives a value that was the text of an argument the type it looks like.

@@ -210,6 +210,10 @@ func moveTalosAccess(w *rewriter, f field) {
 
 func moveInlineManifests(w *rewriter, f field) {
 	for _, n := range items(f.val) {
+		if isDelete(n) {
+			w.delete("KubeInlineManifestConfig", value(n, "name"), controlPlanes, nil)
+			continue
+		}
 		d := w.doc("KubeInlineManifestConfig", value(n, "name"), controlPlanes)
 		d.comment(n, f)
 		if key, contents := remove(n, "contents"); contents != nil {

@@ -92,6 +92,10 @@ func moveInstall(w *rewriter, f field) {
 		}
 		d.set(key, val, path...)
 	}
+	if w.o.Installed {
+		w.note(Hint, f, "the image is on the disk before the node boots: install settings are left out")
+		return
+	}
 	selector := child(f.val, "diskSelector")
 	for _, p := range pairs(f.val) {
 		switch p[0].Value {

@@ -13,6 +13,9 @@ type Options struct {
 	Role fleet.Role
 	// All also rewrites what the version still accepts but calls deprecated.
 	All bool
+	// Installed says that the image is on the disk before the node boots, as this manager does it: what only Talos' own
+	// installer asks (disk, wipe, image) is left out where it would be an UnattendedInstallConfig.
+	Installed bool
 	// KubernetesVersion (v1.36.3) is written where a section of the older form must stay whole and so must name its
 	// image. "" writes the variable ${kubernetes_version} there, with its v.
 	KubernetesVersion string

@@ -84,6 +84,10 @@ func moveNameservers(w *rewriter, f field) {
 func moveHosts(w *rewriter, f field) {
 	for _, n := range items(f.val) {
 		ip := value(n, "ip")
+		if isDelete(n) {
+			w.delete("StaticHostConfig", ip, everyone, nil)
+			continue
+		}
 		d := w.doc("StaticHostConfig", ip, everyone)
 		d.comment(n, f)
 		key, aliases := remove(n, "aliases")

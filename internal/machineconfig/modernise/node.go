@@ -201,14 +201,14 @@ func block(n *yaml.Node) *yaml.Node {
 }
 
 // plain drops the quotes of keys and of text that needs none, for patches that were JSON.
-func plain(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+func (v *variables) plain(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && !v.has(n.Value) { // a variable in quotes is text, whatever its value
 		n.Style = 0
 		if strings.Contains(n.Value, "\n") {
 			n.Style = yaml.LiteralStyle
 		}
 	}
 	for _, c := range n.Content {
-		plain(c)
+		v.plain(c)
 	}
 }

@@ -176,6 +176,10 @@ func moveImageCache(w *rewriter, f field) {
 
 func moveModules(w *rewriter, f field) {
 	for _, m := range items(f.val) {
+		if isDelete(m) {
+			w.delete("KernelModuleConfig", value(m, "name"), everyone, nil)
+			continue
+		}
 		d := w.doc("KernelModuleConfig", value(m, "name"), everyone)
 		d.comment(m, f)
 		if key, parameters := remove(m, "parameters"); parameters != nil {

@@ -49,7 +49,7 @@ func (w *rewriter) fromOperation(d *document, op, base *yaml.Node) {
 		w.note(ByHand, f, "%s: %s", what, why)
 		return
 	}
-	plain(val)
+	w.vars.plain(val)
 	if w.listReplaced(what, steps, val, base) {
 		w.note(ByHand, f, "%s replaces a list that is generated; a merge appends to it", what)
 	}

@@ -100,7 +100,7 @@ func prove(old string, res *Result, minor int, o Options) Proof {
 	if kubernetes == "" {
 		kubernetes = kubernetesVersion
 	}
-	vars := samples(old, o.Variables, kubernetes)
+	vars, open := samples(old, o.Variables, kubernetes)
 	p := &prover{minor: minor, o: o, old: fill(old, vars), kubernetes: kubernetes}
 	filled := *res
 	filled.Text, filled.ControlPlane = fill(res.Text, vars), fill(res.ControlPlane, vars)
@@ -111,11 +111,15 @@ func prove(old string, res *Result, minor int, o Options) Proof {
 	}
 	out := Proof{Verdict: Unproven}
 	for _, role := range roles {
-		one := p.role(role)
-		out = worse(out, one)
-		if out.Verdict == Refused {
-			return out
+		if out = worse(out, p.role(role)); out.Verdict == Refused {
+			break
 		}
+	}
+	if out.Problem != "" && len(open) > 0 {
+		for i, name := range open {
+			open[i] = name + "=" + vars[name]
+		}
+		out.Problem += " (tried with " + strings.Join(open, ", ") + ")"
 	}
 	return out
 }
@@ -230,6 +234,9 @@ func (p *prover) compare(on *base, before config.Provider, now *base, after conf
 		out.Verdict, out.Against = EqualOlder, version(on.minor)
 	}
 	out.Differences = differences(effect(on.view, oldTo), effect(now.view, newTo), oldTo, newTo)
+	out.Differences = slices.DeleteFunc(out.Differences, func(d Difference) bool {
+		return p.o.Installed && strings.HasPrefix(d.Path, "Install.")
+	})
 	for i := range out.Differences {
 		out.Differences[i].Role = role
 	}

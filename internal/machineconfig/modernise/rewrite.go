@@ -113,7 +113,11 @@ func (w *rewriter) apply(r rule) {
 	f := field{path: r.path, key: key, val: val, line: key.Line}
 	w.to = nil
 	before := len(w.changes)
+	notes := len(w.notes)
 	r.move(w, f)
+	if isDelete(val) && len(w.to) == 0 && len(w.notes) == notes && at(w.old.root, strings.Split(r.path, ".")...) == nil {
+		w.note(ByHand, f, "deleting %s has no counterpart: delete the documents by their names, or what set it", r.path)
+	}
 	for _, d := range w.docs {
 		if d.kept {
 			w.note(Hint, f, "the %s of the same patch says otherwise, and its value stays", d.id())

@@ -136,6 +136,18 @@ func TestTheSchematicTakesWhatTheBootImageBrings(t *testing.T) {
 	}
 }
 
+func TestInstallSettingsAreLeftOutWhereTheImageIsOnTheDisk(t *testing.T) {
+	const text = "machine: {install: {wipe: true, disk: /dev/sda, extraKernelArgs: [a=b]}, nodeLabels: {a: b}}"
+	res := patch(t, text, "v1.14.1", Options{Installed: true})
+	if strings.Contains(res.Text, "UnattendedInstallConfig") || res.Proof.Verdict != EqualOlder || len(res.Schematic.KernelArguments) != 1 {
+		t.Errorf("%s\n%+v", res.Text, res.Proof)
+	}
+	res = patch(t, text, "v1.13.0", Options{Installed: true})
+	if !strings.Contains(res.Text, "wipe: true") || res.Proof.Verdict != EqualOlder {
+		t.Errorf("%s\n%+v", res.Text, res.Proof)
+	}
+}
+
 func TestVariablesMayStandAnywhere(t *testing.T) {
 	for _, c := range []struct{ why, in, want string }{
 		{"in a flow list", "machine: {network: {interfaces: [{interface: eth0, addresses: [${private_ip}/${bits}], mtu: ${mtu}}]}}", "address: ${private_ip}/${bits}"},

@@ -29,7 +29,7 @@ var likely = []struct {
 	name  *regexp.Regexp
 	value string
 }{
-	{regexp.MustCompile(`cidr|subnet|prefix|range`), "10.9.0.0/16"},
+	{regexp.MustCompile(`cidr|subnet|prefix|range|net$|network$`), "10.9.0.0/16"},
 	{regexp.MustCompile(`mac$|hwaddr|hardware`), "02:00:5e:10:00:09"},
 	{regexp.MustCompile(`url|endpoint`), "https://example.com/"},
 	{regexp.MustCompile(`(^|[_.-])(ip|ips|ipv4|addr|address|gateway|gw|vip|dns|server|nameserver)([_.-]|\d*$)`), "10.0.9.9"},
@@ -39,10 +39,10 @@ var likely = []struct {
 
 var prefixLength = regexp.MustCompile(`bits|prefix_?len|netmask|^mask`)
 
-// samples gives every variable of a text a value with which the library can read it as a patch, if there is one.
-func samples(text string, given map[string]string, kubernetes string) map[string]string {
-	vars := map[string]string{}
-	var open []string
+// samples gives every variable of a text a value with which the library can read it as a patch, if there is one. Open
+// are the variables whose value had to be guessed.
+func samples(text string, given map[string]string, kubernetes string) (vars map[string]string, open []string) {
+	vars = map[string]string{}
 	for _, s := range variable.FindAllString(text, -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(s, "${"), "}")
 		if _, done := vars[name]; done || s == "$${" {
@@ -68,7 +68,7 @@ func samples(text string, given map[string]string, kubernetes string) map[string
 			was := vars[name]
 			for _, g := range guesses() {
 				if readable() {
-					return vars
+					return vars, open
 				}
 				vars[name] = g
 			}
@@ -77,7 +77,7 @@ func samples(text string, given map[string]string, kubernetes string) map[string
 			}
 		}
 	}
-	return vars
+	return vars, open
 }
 
 func valueOf(name string, given map[string]string) (string, bool) {
@@ -109,5 +109,6 @@ func fill(text string, vars map[string]string) string {
 
 // sample fills in a text by itself.
 func sample(text string, given map[string]string) string {
-	return fill(text, samples(text, given, kubernetesVersion))
+	vars, _ := samples(text, given, kubernetesVersion)
+	return fill(text, vars)
 }

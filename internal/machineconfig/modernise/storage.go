@@ -49,6 +49,13 @@ func (w *rewriter) encrypted(path string) bool {
 
 func moveMirrors(w *rewriter, f field) {
 	for i, p := range pairs(f.val) {
+		if isDelete(f.val) {
+			return
+		}
+		if isDelete(p[1]) {
+			w.delete("RegistryMirrorConfig", p[0].Value, everyone, p[0])
+			continue
+		}
 		d := w.doc("RegistryMirrorConfig", p[0].Value, everyone)
 		d.commentKeys(i, f.key, p[0])
 		_, override := remove(p[1], "overridePath")
@@ -95,6 +102,14 @@ func moveRegistries(w *rewriter, f field) {
 			p[0] = nil
 		}
 		host := p[0].Value
+		if isDelete(f.val) {
+			return
+		}
+		if isDelete(p[1]) {
+			w.delete("RegistryAuthConfig", host, everyone, p[0])
+			w.delete("RegistryTLSConfig", host, everyone, nil)
+			continue
+		}
 		if key, auth := remove(p[1], "auth"); auth != nil {
 			d := w.doc("RegistryAuthConfig", host, everyone)
 			comment(d)

@@ -119,6 +119,9 @@ func (s *source) add(c chunk, root *yaml.Node) error {
 	case root.Kind != yaml.MappingNode:
 		return fleet.Errorf(fleet.Invalid, "patch: line %d: want a map or a list of operations, have %q", root.Line, s.vars.show(root.Value))
 	default:
+		if root.Style&yaml.FlowStyle != 0 {
+			s.vars.plain(root)
+		}
 		doc.kind, doc.name, doc.given = value(root, "kind"), value(root, "name"), true
 	}
 	s.docs = append(s.docs, doc)

@@ -334,6 +334,17 @@ func proxy(p config.Provider) any {
 	settings, rest := map[string]any{}, map[string]any{}
 	known := proxyFlags()
 	for name, values := range k.ExtraArgs() {
+		switch name {
+		case "nodeport-addresses":
+			settings["nodePortAddresses"] = strings.Join(values, " ")
+			continue
+		case "feature-gates":
+			for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+				gate, on, _ := strings.Cut(part, "=")
+				settings["featureGates."+gate] = on
+			}
+			continue
+		}
 		path, ok := known[name]
 		if !ok {
 			rest[name] = resolveList(values)
@@ -353,7 +364,7 @@ func flatten(path string, m map[string]any, out map[string]any) {
 			flatten(join(path, k), sub, out)
 			continue
 		}
-		out[join(path, k)] = fmt.Sprint(e)
+		out[join(path, k)] = strings.NewReplacer("[", "", "]", "").Replace(fmt.Sprint(e))
 	}
 }
 
