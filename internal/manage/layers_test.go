@@ -414,3 +414,47 @@ func TestNothingIsWrittenWhenTheDatabaseFailsInTheMiddle(t *testing.T) {
 		t.Error("something was written")
 	}
 }
+
+func TestTheVersionsOfAClusterChangeOnlyBeforeItRuns(t *testing.T) {
+	l := newLab(t)
+	l.rent(t, "control-plane-1", "worker-1")
+	c := l.cluster(t, "prod", "control-plane-1", "worker-1")
+	ctx := t.Context()
+	change := manage.ClusterChange{TalosVersion: ptr("v1.13.0"), KubernetesVersion: ptr("v1.36.0"), Why: "as the others"}
+	got := ok(l.UpdateCluster(ctx, "ada", "prod", change))(t)
+	if got.TalosVersion != "v1.13.0" || ok(l.Store.Cluster(ctx, "prod"))(t).KubernetesVersion != "v1.36.0" || !strings.Contains(l.yaml(t, "worker-1"), "kubelet:v1.36.0") {
+		t.Errorf("cluster %+v", got)
+	}
+	if said := l.said(t, "cluster.update"); said != "ada: prod: Talos "+c.TalosVersion+" -> v1.13.0, Kubernetes "+c.KubernetesVersion+" -> v1.36.0 (as the others)" {
+		t.Error(said)
+	}
+	older := manage.ClusterChange{KubernetesVersion: ptr("v1.35.0")}
+	l.becomes(t, "worker-1", fleet.Installing)
+	_, err := l.UpdateCluster(ctx, "test", "prod", older)
+	refused(t, "a server is being installed", err, fleet.Refused, "server worker-1 is installing", "upgrade")
+	l.becomes(t, "worker-1", fleet.Known)
+	plane := ok(l.Store.Server(ctx, "control-plane-1"))(t)
+	ok(l.Store.ClaimBootstrap(ctx, c.ID, plane.ID))(t)
+	_, err = l.UpdateCluster(ctx, "test", "prod", older)
+	refused(t, "it is about to run", err, fleet.Refused, "is chosen", "upgrade")
+	must(t, l.Store.MarkBootstrapped(ctx, c.ID, time.Now()))
+	_, err = l.UpdateCluster(ctx, "test", "prod", older)
+	refused(t, "it runs", err, fleet.Refused, "it runs already", "upgrade")
+	ok(l.UpdateCluster(ctx, "test", "prod", manage.ClusterChange{PrivateNetwork: ptr("10.0.0.0/16"), PrivateMTU: ptr(1400)}))(t)
+	for _, tc := range []struct {
+		why    string
+		change manage.ClusterChange
+		text   string
+	}{
+		{"no network", manage.ClusterChange{PrivateNetwork: ptr("10.0.0.1/16")}, "private network"},
+		{"no MTU", manage.ClusterChange{PrivateMTU: ptr(1)}, "MTU 1"},
+	} {
+		_, err := l.UpdateCluster(ctx, "test", "prod", tc.change)
+		refused(t, tc.why, err, fleet.Invalid, tc.text, "")
+	}
+	_, err = l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{PrivateIP: ptr("192.168.0.1")})
+	refused(t, "an address of another network", err, fleet.Invalid, "not in the private network 10.0.0.0/16", "address of the network")
+	ok(l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{PrivateIP: ptr("10.0.0.7")}))(t)
+	_, err = l.UpdateCluster(ctx, "test", "prod", manage.ClusterChange{PrivateNetwork: ptr("192.168.0.0/24")})
+	refused(t, "its servers are not in that network", err, fleet.Invalid, "worker-1", "")
+}
