@@ -2,7 +2,7 @@
 // and fields that internal/machineconfig/schema embeds: what each release decodes, which it calls deprecated, and what
 // its comments say.
 //
-//	configschema -git TALOS [-machinery v1.14.1=DIR]... -out talos.txt.gz
+//	configschema -git TALOS [-newest v1.14.1] [-machinery v1.14.1=DIR]... -out talos.txt.gz
 //
 // TALOS is a git checkout of github.com/siderolabs/talos (or its .git) with the tags of the releases. A release that
 // has no tag there is read from a directory with its pkg/machinery instead. JSON schemas are not used: they lack
@@ -30,7 +30,7 @@ const oldestMinor = 6 // v1.6 is the oldest Talos that the manager supports
 func main() {
 	git := flag.String("git", "", "git checkout of Talos")
 	out := flag.String("out", "", "file to write")
-	only := flag.String("only", "", "a single release, for looking into things")
+	newest := flag.String("newest", "", "leave out the releases behind this one")
 	extra := map[string]string{}
 	flag.Func("machinery", "RELEASE=DIR: a release that is not in the checkout", func(s string) error {
 		tag, dir, ok := strings.Cut(s, "=")
@@ -45,19 +45,16 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*git, *out, *only, extra); err != nil {
+	if err := run(*git, *out, *newest, extra); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(git, out, only string, extra map[string]string) error {
-	releases, err := listReleases(git, extra)
+func run(git, out, newest string, extra map[string]string) error {
+	releases, err := listReleases(git, newest, extra)
 	if err != nil {
 		return err
-	}
-	if only != "" {
-		releases = []string{only}
 	}
 	m := newMerger(releases)
 	for i, tag := range releases {
@@ -83,7 +80,7 @@ func run(git, out, only string, extra map[string]string) error {
 var releaseTag = regexp.MustCompile(`^v1\.(\d+)\.(\d+)$`)
 
 // listReleases gives the releases, oldest first. Alphas and release candidates are nobody's node.
-func listReleases(git string, extra map[string]string) ([]string, error) {
+func listReleases(git, newest string, extra map[string]string) ([]string, error) {
 	out, err := exec.Command("git", "-C", git, "tag").Output()
 	if err != nil {
 		return nil, fmt.Errorf("git tag: %w", err)
@@ -94,7 +91,9 @@ func listReleases(git string, extra map[string]string) ([]string, error) {
 			tags = append(tags, tag)
 		}
 	}
-	tags = slices.DeleteFunc(tags, func(tag string) bool { return order(tag) < oldestMinor*1000 })
+	tags = slices.DeleteFunc(tags, func(tag string) bool {
+		return order(tag) < oldestMinor*1000 || newest != "" && order(tag) > order(newest)
+	})
 	slices.SortFunc(tags, func(a, b string) int { return order(a) - order(b) })
 	return tags, nil
 }

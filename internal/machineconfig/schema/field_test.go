@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"github.com/siderolabs/talos/pkg/machinery/gendata"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -156,4 +157,11 @@ func TestEveryDeprecatedFieldSaysWhatToWrite(t *testing.T) {
 		}
 	}
 	walk(tb.kind(V1Alpha1), nil)
+}
+
+func TestTheTableKnowsTheReleaseOfTheLibrary(t *testing.T) {
+	releases := known().releases
+	if newest := releases[len(releases)-1]; newest != gendata.VersionTag {
+		t.Errorf("the table ends with %s, the library is %s: see docs/how-to-add/talos-version.md", newest, gendata.VersionTag)
+	}
 }

@@ -59,8 +59,14 @@ func (l *linter) inKind() string {
 	return " in " + l.kind
 }
 
+// enough findings are there already: nobody reads what else may have been meant.
+const enough = 200
+
 // elsewhere finds the only field of the document with a name, for one that is indented wrongly.
 func (l *linter) elsewhere(name string) string {
+	if len(l.findings) > enough {
+		return ""
+	}
 	var found []string
 	var search func(e *entry, p *path)
 	search = func(e *entry, p *path) {

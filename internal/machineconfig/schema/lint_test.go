@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,36 @@ func TestAPatchOf200LinesTakesLessThanAMillisecond(t *testing.T) {
 	}
 	if best > limit {
 		t.Errorf("took %v at best", best)
+	}
+}
+
+func TestHostileTextsEndSoon(t *testing.T) {
+	laughs := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c < 'k'; c++ {
+		laughs += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+", ", 10) + "]\n"
+	}
+	var unknown strings.Builder
+	unknown.WriteString("machine:\n")
+	for i := range 20_000 {
+		unknown.WriteString("  field" + strings.Repeat("x", i%50) + strconv.Itoa(i) + ": 1\n")
+	}
+	for name, text := range sorted(map[string]string{
+		"aliases that multiply":        laughs + "machine:\n  network:\n    interfaces: *j\n  kubelet:\n    extraConfig: {x: *j}\n",
+		"an alias of itself":           "machine: &m\n  network: *m\n",
+		"deep lists":                   "machine: " + strings.Repeat("[", 100_000),
+		"deep lists that end":          "machine: {kubelet: {extraConfig: {a: " + strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000) + "}}}",
+		"deep maps":                    strings.Repeat("{a: ", 50_000),
+		"many unknown fields":          unknown.String(),
+		"a long name":                  "machine:\n  " + strings.Repeat("a", 100_000) + ": 1\n",
+		"a variable that does not end": strings.Repeat("${", 100_000),
+	}) {
+		start := time.Now()
+		schema.Lint([]byte(text), "v1.14")
+		schema.Complete([]byte(text), 2, 3, "v1.14")
+		schema.Hover([]byte(text), 2, 3, "v1.14")
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: %v", name, took)
+		}
 	}
 }
 

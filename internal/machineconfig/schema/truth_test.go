@@ -184,8 +184,8 @@ func validated(f schema.Finding) bool {
 
 // applied says whether the library may find faults of a text only when it applies it.
 func applied(text []byte) bool {
-	text = bytes.TrimSpace(text)
-	return bytes.Contains(text, []byte("$patch: delete")) || bytes.HasPrefix(text, []byte("- ")) || bytes.HasPrefix(text, []byte("["))
+	var n yaml.Node
+	return bytes.Contains(text, []byte("$patch")) || yaml.Unmarshal(text, &n) != nil || len(n.Content) == 0 || n.Content[0].Kind != yaml.MappingNode
 }
 
 // damage replaces, renames, removes or repeats one node of a text.
