@@ -46,13 +46,30 @@ func encodeNodes(nodes []*yaml.Node) (string, error) {
 func (v Variables) hint(name string) string {
 	const escape = "write $${ for a plain ${, as in scripts"
 	if value, known := v[name]; known && value == "" {
-		return "give the server what it stands for, limit the patch to servers that have it, or " + escape
+		return whereFrom(name) + "; or limit the patch to servers that have it, or " + escape
 	}
 	names := slices.Sorted(maps.Keys(v))
 	if near := fleet.Nearest(name, names); len(near) > 0 {
 		return "did you mean ${" + strings.Join(near, "} or ${") + "}? " + escape
 	}
 	return "the variables are ${" + strings.Join(names, "}, ${") + "}; " + escape
+}
+
+// whereFrom says how a server gets a value that it has none of.
+func whereFrom(name string) string {
+	switch name {
+	case "private_ip":
+		return "give the server a private address"
+	case "bootstrap_disk_wwid":
+		return "name the server's install disk by its WWID"
+	case "vlan":
+		return "put the cluster into a vSwitch; Cloud servers have none"
+	case "private_prefix", "private_mtu":
+		return "write the private network into the cluster's record"
+	case "gateway", "mac", "uuid":
+		return "boot the server into the rescue system once, where it is read"
+	}
+	return "give the server what it stands for"
 }
 
 // wrongAt is an error at a place of a text.
