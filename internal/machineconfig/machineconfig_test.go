@@ -2,6 +2,7 @@ package machineconfig
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,46 @@ func input(tb testing.TB, talos, kubernetes string, role fleet.Role, patches ...
 			"vlan": "4000", "bootstrap_disk_wwid": "eui.002538b321c5527c",
 		},
 	}
+}
+
+// readme is a server with the patches of the reference README, in the form its Talos version wants.
+func readme(tb testing.TB, talos, kubernetes string, role fleet.Role) Input {
+	tb.Helper()
+	patches := []Patch{
+		{`config prod, patch "all"`, "machine:\n  sysctls:\n    vm.max_map_count: 262144\n    net.core.somaxconn: 65535\n  kernel:\n    modules:\n      - name: br_netfilter\n"},
+		{`config prod, patch "network"`, `machine:
+  network:
+    interfaces:
+      - interface: eth0
+        addresses:
+          - ${public_ip}/32
+        routes:
+          - network: 0.0.0.0/0
+            gateway: 203.0.113.1
+        vlans:
+          - addresses:
+              - ${private_ip}/21
+            mtu: 1400
+            vlanId: ${vlan}
+`},
+		{`config prod, patch "encryption"`, "machine:\n  systemDiskEncryption:\n    ephemeral: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n    state: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n"},
+	}
+	if role == fleet.ControlPlane {
+		patches = append(patches, Patch{`config prod, patch "control-plane"`, "machine:\n  files:\n    - content: |\n        [metrics]\n          address = \"0.0.0.0:11234\"\n      path: /etc/cri/conf.d/20-customization.part\n      op: create\n"})
+	}
+	return input(tb, talos, kubernetes, role, patches...)
+}
+
+func numbered(in Input, i int64) Input {
+	v := Variables{}
+	for name, value := range in.Variables {
+		v[name] = value
+	}
+	v["hostname"] = fmt.Sprintf("worker-%d", i)
+	v["private_ip"] = fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255)
+	in.Variables, in.Server = v, v["hostname"]
+	in.InstallDisk = fmt.Sprintf("eui.%016x", i)
+	return in
 }
 
 var versions = []struct{ talos, kubernetes string }{
