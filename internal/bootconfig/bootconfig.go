@@ -137,11 +137,9 @@ func (h *Handler) make(ctx context.Context, arm store.Arm) (m made, err error) {
 
 // handOver uses up the code and tells of it. From then on nothing may keep the config from its machine.
 func (h *Handler) handOver(ctx context.Context, req request, m made) error {
-	now := h.Now()
-	err := h.Store.HandOver(ctx, store.HandOver{ArmID: m.arm.ID, Stamp: m.stamp, At: now, Event: fleet.Event{
-		At: now, Actor: "machine", Verb: "config.served", Subject: "server", TargetID: m.arm.ServerID,
-		Text: "config handed over to UUID " + req.uuid + " at " + req.source,
-	}})
+	err := h.Store.HandOver(ctx, store.HandOver{
+		Arm: m.arm, Stamp: m.stamp, At: h.Now(), Text: "config handed over to UUID " + req.uuid + " at " + req.source,
+	})
 	if err == nil {
 		h.ready.forget(m.arm)
 	}

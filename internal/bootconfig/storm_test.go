@@ -17,7 +17,7 @@ import (
 const (
 	stormMachines = 10_000
 	stormConns    = 256 // kept alive; the machines share them
-	stormRounds   = 5   // the figures are those of the median one
+	stormRounds   = 3   // the figures are those of the median one
 )
 
 // A boot storm: as many machines as a large fleet has ask for their config at once, each with a code and a UUID of its

@@ -29,22 +29,6 @@ func (s *Store) addEvent(ctx context.Context, t *tx, e *fleet.Event) error {
 	return err
 }
 
-// addEvents appends many in one statement.
-func addEvents(ctx context.Context, t *tx, all []fleet.Event) error {
-	if len(all) == 0 {
-		return nil
-	}
-	rows := make(map[string][6]any, len(all))
-	for _, e := range all {
-		rows[e.ID] = [6]any{micros(e.At), text(e.Actor), e.Verb, e.Subject, e.TargetID, text(e.Text)}
-		t.changed("events", e.ID)
-	}
-	_, err := t.ExecContext(ctx, `
-		INSERT INTO events (id, at, actor, verb, subject, target_id, text)
-		SELECT key, CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, value->>5 FROM json_each($1)`, encode(rows))
-	return err
-}
-
 // EventFilter chooses events; zero fields choose all.
 type EventFilter struct {
 	Actor    string

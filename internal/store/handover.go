@@ -45,21 +45,22 @@ func (s *Store) StampOf(ctx context.Context, a Arm) (stamp Stamp, err error) {
 
 // HandOver is a machine config on its way to its machine.
 type HandOver struct {
-	ArmID string
+	Arm   Arm
 	Stamp Stamp // of what the config was made from
 	At    time.Time
-	Event fleet.Event // tells of it
+	Text  string // of the event that tells of it
 }
 
-// HandOver uses up the code of an arm and writes the event, both or neither. Only when it returns nil may the config
-// be sent. fleet.Conflict: the arm was served, is over or is gone, or something that the config was made from changed
-// after its stamp was taken; whoever wants to know which looks again.
+// HandOver uses up the code of an arm and writes the event "config.served", both or neither. Only when it returns nil
+// may the config be sent. fleet.Conflict: the arm was served, is over or is gone, or something that the config was
+// made from changed after its stamp was taken; whoever wants to know which looks again.
 //
 // Every call waits for the disk. Calls of the same moment wait together, in one transaction.
 func (s *Store) HandOver(ctx context.Context, h HandOver) error {
-	s.stamp(&h.Event.ID, &h.Event.At)
 	return s.handOvers.join(ctx, h, s.handOverAll)
 }
+
+const handOverTimeout = 10 * time.Second
 
 // handOverAll does it for many, and gives each its error.
 func (s *Store) handOverAll(ctx context.Context, all []HandOver) []error {
@@ -67,21 +68,14 @@ func (s *Store) handOverAll(ctx context.Context, all []HandOver) []error {
 	defer cancel()
 	errs := make([]error, len(all))
 	err := s.write(ctx, "hand over machine configs", func(t *tx) error {
-		served, err := markServed(ctx, t, all)
-		if err != nil {
-			return err
-		}
-		var events []fleet.Event
+		served, err := serve(ctx, t, all)
 		for i, h := range all {
-			if errs[i] = nil; !served[h.ArmID] {
+			if errs[i] = nil; !served[h.Arm.ID] {
 				errs[i] = fleet.Errorf(fleet.Conflict, "the config was handed over, its time is over, or something changed this moment")
-				continue
 			}
-			delete(served, h.ArmID) // of two requests for one arm, the first gets it
-			events = append(events, h.Event)
-			t.told("arms", h.ArmID)
+			delete(served, h.Arm.ID) // of two requests for one arm, the first gets it
 		}
-		return addEvents(ctx, t, events)
+		return err
 	})
 	if err != nil {
 		for i := range errs {
@@ -91,27 +85,40 @@ func (s *Store) handOverAll(ctx context.Context, all []HandOver) []error {
 	return errs
 }
 
-const handOverTimeout = 10 * time.Second
-
-// markServed uses up codes, all in one statement, and says which.
-func markServed(ctx context.Context, t *tx, all []HandOver) (map[string]bool, error) {
-	asked := make(map[string][3]int64, len(all))
-	for _, h := range all {
-		if _, twice := asked[h.ArmID]; !twice {
-			asked[h.ArmID] = [3]int64{h.Stamp.server, h.Stamp.records, micros(h.At)}
+// serve uses up codes and writes the events, and says of which arms.
+func serve(ctx context.Context, t *tx, all []HandOver) (served map[string]bool, err error) {
+	var records, at int64
+	if err := t.QueryRowContext(ctx, `SELECT `+recordsCounter).Scan(&records); err != nil {
+		return nil, err
+	}
+	revisions, first := make(map[string]int64, len(all)), make(map[string]*HandOver, len(all))
+	for i := range all {
+		h := &all[i]
+		at = max(at, micros(h.At))
+		if h.Stamp.records == records && first[h.Arm.ID] == nil {
+			first[h.Arm.ID], revisions[h.Arm.ID] = h, h.Stamp.server
 		}
 	}
 	ids, err := list(ctx, t, scanName, `
-		UPDATE arms SET served_at = CAST(asked.value->>2 AS BIGINT), attempts = attempts + 1
+		UPDATE arms SET served_at = $2, attempts = attempts + 1
 		FROM json_each($1) AS asked, servers
-		WHERE arms.id = asked.key AND served_at = 0 AND expires_at > CAST(asked.value->>2 AS BIGINT)
-			AND servers.id = arms.server_id AND servers.revision = CAST(asked.value->>0 AS BIGINT)
-			AND `+recordsCounter+` = CAST(asked.value->>1 AS BIGINT)
-		RETURNING arms.id`, encode(asked))
-	served := make(map[string]bool, len(ids))
+		WHERE arms.id = asked.key AND served_at = 0 AND expires_at > $2
+			AND servers.id = arms.server_id AND servers.revision = CAST(CAST(asked.value AS TEXT) AS BIGINT)
+		RETURNING arms.id`, encode(revisions), at)
+	if err != nil {
+		return nil, err
+	}
+	served, events := make(map[string]bool, len(ids)), make(map[string][2]string, len(ids))
 	for _, id := range ids {
 		served[id] = true
+		event := fleet.NewID()
+		events[event] = [2]string{first[id].Arm.ServerID, text(first[id].Text)}
+		t.told("arms", id)
+		t.told("events", event)
 	}
+	_, err = t.ExecContext(ctx, `
+		INSERT INTO events (id, at, actor, verb, subject, target_id, text)
+		SELECT key, $2, 'machine', 'config.served', 'server', value->>0, value->>1 FROM json_each($1)`, encode(events), at)
 	return served, err
 }
 

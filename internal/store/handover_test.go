@@ -34,9 +34,7 @@ func armed(t testing.TB, s *store.Store, n int) []store.Waiting {
 
 // handOver is the handing over of a config that was made when w was read.
 func handOver(w store.Waiting) store.HandOver {
-	return store.HandOver{ArmID: w.ID, Stamp: w.Stamp, At: noon, Event: fleet.Event{
-		Actor: "machine", Verb: "config.served", Subject: "server", TargetID: w.ServerID, Text: "to \x00 UUID " + w.UUID,
-	}}
+	return store.HandOver{Arm: w.Arm, Stamp: w.Stamp, At: noon, Text: "to \x00 UUID " + w.UUID}
 }
 
 func served(t testing.TB, s *store.Store) int {

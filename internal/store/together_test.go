@@ -25,7 +25,7 @@ func TestHandOversThatWaitShareATransaction(t *testing.T) {
 		}
 		errs := make([]error, len(all))
 		for i, h := range all {
-			errs[i] = errors.New("of " + h.ArmID)
+			errs[i] = errors.New("of " + h.Arm.ID)
 		}
 		return errs
 	}
@@ -37,7 +37,7 @@ func TestHandOversThatWaitShareATransaction(t *testing.T) {
 		if i%10 == 9 {
 			ctx = gone
 		}
-		all.Go(func() { errs[i] = q.join(ctx, HandOver{ArmID: fmt.Sprint(i)}, do) })
+		all.Go(func() { errs[i] = q.join(ctx, HandOver{Arm: Arm{ID: fmt.Sprint(i)}}, do) })
 	}
 	join(0)
 	<-begun
