@@ -3,6 +3,7 @@ package machineconfig
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -43,5 +44,46 @@ func TestExplainNamesThePatchOfEveryValue(t *testing.T) {
 	}
 	if len(out.Lines) != bytes.Count(out.YAML, []byte("\n")) {
 		t.Errorf("%d lines of %d", len(out.Lines), bytes.Count(out.YAML, []byte("\n")))
+	}
+}
+
+// On every version: each value stands on the line it is said to, that line has the same origin, and every patch is
+// named somewhere.
+func TestExplainCoversTheWholeText(t *testing.T) {
+	c := NewCache(0)
+	for _, v := range everyVersion() {
+		in := readme(t, v.talos, v.kubernetes, fleet.ControlPlane)
+		in.KubeSpan = true
+		in.Patches = append(in.Patches, Patch{"json", `[{"op": "add", "path": "/machine/certSANs/-", "value": "${private_ip}"}]`}, Patch{"comment", "# nothing\n"})
+		out, err := c.Explain(in)
+		if err != nil {
+			t.Fatalf("%s: %v", v.talos, err)
+		}
+		if rendered, err := c.Render(in); err != nil || !bytes.Equal(rendered, out.YAML) {
+			t.Errorf("%s: Explain and Render differ (%v)", v.talos, err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out.YAML), "\n"), "\n")
+		if len(lines) != len(out.Lines) {
+			t.Fatalf("%s: %d lines of %d", v.talos, len(out.Lines), len(lines))
+		}
+		named := map[string]bool{}
+		for _, o := range out.Values {
+			named[o.By] = true
+			key := strings.Trim(o.Path[strings.LastIndexAny(o.Path, ".[")+1:], `"]`)
+			if line := lines[o.Line-1]; !strings.Contains(line, key) && !strings.Contains(line, "- ") {
+				t.Errorf("%s: %s is not on line %d: %s", v.talos, o.Path, o.Line, line)
+			}
+			if out.Lines[o.Line-1] != o.By {
+				t.Errorf("%s: line %d is by %q, its value %s by %q", v.talos, o.Line, out.Lines[o.Line-1], o.Path, o.By)
+			}
+		}
+		for _, name := range []string{"", "talos-manager: hostname", "talos-manager: KubeSpan", "json", in.Patches[0].Name, in.Patches[1].Name, in.Patches[2].Name, in.Patches[3].Name} {
+			if !named[name] {
+				t.Errorf("%s: nothing is by %q", v.talos, name)
+			}
+		}
+		if !slices.Equal(out.Idle, []string{"comment"}) {
+			t.Errorf("%s: idle %q", v.talos, out.Idle)
+		}
 	}
 }
