@@ -1,6 +1,8 @@
 package manage
 
 import (
+	"strings"
+
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 )
@@ -27,7 +29,7 @@ func (t *trial) hideText(text string) string {
 	for _, c := range t.touchedClusters() {
 		text = t.redactor(c).String(text)
 	}
-	return text
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func (t *trial) touchedClusters() []fleet.Cluster {

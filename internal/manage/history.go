@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -146,6 +147,47 @@ func (m *Manager) Discard(ctx context.Context, actor string, ref LayerRef, how S
 		}}, nil
 	})
 	return saved, err
+}
+
+// Draft is a layer that has one.
+type Draft struct {
+	LayerRef
+	What     string // "config base"
+	Revision string
+	Stale    bool // what it was made on was changed since: it has to be saved again before it is published
+}
+
+// Drafts lists the drafts of all layers, by what they are of.
+func (m *Manager) Drafts(ctx context.Context) ([]Draft, error) {
+	now, _, err := m.Renderer.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []Draft{}
+	for _, l := range now.Layers("") {
+		if l.Draft == "" {
+			continue
+		}
+		ref := LayerRef{Scope: l.Scope, Owner: l.OwnerID}
+		if l.Scope == fleet.ScopeRole {
+			owner, role, _ := strings.Cut(l.OwnerID, "/")
+			ref.Owner, ref.Role = owner, fleet.Role(role)
+		}
+		of, err := m.find(ctx, now, ref)
+		if fleet.KindOf(err) == fleet.NotFound {
+			continue // it was removed this moment
+		}
+		if err != nil {
+			return nil, err
+		}
+		ref.Owner = of.name
+		if l.Scope == fleet.ScopeServer {
+			ref.Owner = of.id // names of servers need not be unique
+		}
+		all = append(all, Draft{LayerRef: ref, What: of.what, Revision: l.Draft, Stale: l.DraftBase != l.Revision})
+	}
+	slices.SortFunc(all, func(a, b Draft) int { return strings.Compare(a.What, b.What) })
+	return all, nil
 }
 
 // draft finds a layer that has a draft.

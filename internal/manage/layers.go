@@ -251,7 +251,10 @@ func (m *Manager) save(ctx context.Context, check func(now *snapshot) (*edited, 
 	m.saving.Lock()
 	defer m.saving.Unlock()
 	const attempts = 8
-	var err error
+	err := ctx.Err() // whoever asked may have gone meanwhile
+	if err != nil {
+		return err
+	}
 	for range attempts {
 		now, version, e := m.Renderer.now(ctx)
 		if e != nil {

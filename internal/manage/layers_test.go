@@ -241,7 +241,13 @@ func TestADraftIsInEffectNowhereUntilItIsPublished(t *testing.T) {
 	_, err = l.Publish(ctx, "ada", ref, manage.Save{})
 	refused(t, "it is broken", err, fleet.Invalid, "nonsense", "")
 	ok(l.UpdatePatch(ctx, "bob", ref, "b", func(p *fleet.Patch) { p.Text = sysctl("vm.b", "1") }, manage.Save{Draft: true}))(t)
+	if all := ok(l.Drafts(ctx))(t); len(all) != 1 || all[0].What != "cluster prod" || all[0].LayerRef != ref || all[0].Stale {
+		t.Errorf("drafts %+v", all)
+	}
 	ok(l.AddPatch(ctx, "eve", ref, fleet.Patch{Name: "c", Text: sysctl("vm.c", "1")}, -1, manage.Save{}))(t)
+	if all := ok(l.Drafts(ctx))(t); len(all) != 1 || !all[0].Stale {
+		t.Errorf("drafts %+v", all)
+	}
 	_, err = l.Publish(ctx, "ada", ref, manage.Save{})
 	refused(t, "eve's change would be lost", err, fleet.Conflict, "changed since its draft", "save the draft again")
 	ok(l.AddPatch(ctx, "bob", ref, fleet.Patch{Name: "c", Text: sysctl("vm.c", "1")}, -1, manage.Save{Draft: true}))(t)
@@ -457,4 +463,21 @@ func TestTheVersionsOfAClusterChangeOnlyBeforeItRuns(t *testing.T) {
 	ok(l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{PrivateIP: ptr("10.0.0.7")}))(t)
 	_, err = l.UpdateCluster(ctx, "test", "prod", manage.ClusterChange{PrivateNetwork: ptr("192.168.0.0/24")})
 	refused(t, "its servers are not in that network", err, fleet.Invalid, "worker-1", "")
+}
+
+// A cluster whose default config asks for what no made up server has does not keep anybody from changing its patches.
+func TestAMistakeElsewhereIsNotThisChanges(t *testing.T) {
+	l := newLab(t)
+	l.rent(t, "worker-1")
+	l.cluster(t, "prod", "worker-1")
+	ctx := t.Context()
+	ok(l.SetVariable(ctx, "test", onServer("worker-1"), "pool", "blue", manage.Save{}))(t)
+	config := ok(l.SaveConfig(ctx, "test", fleet.Config{Name: "base", Contents: all(sysctl("vm.pool", "${pool}"))}))(t)
+	ok(l.UpdateCluster(ctx, "test", "prod", manage.ClusterChange{Config: &config.Name}))(t)
+	ok(l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{Cluster: ptr("")}))(t) // the variable is nowhere now
+	ok(l.AddPatch(ctx, "test", onCluster("prod"), fleet.Patch{Name: "a", Text: sysctl("vm.a", "1")}, -1, manage.Save{}))(t)
+	_, err := l.AddPatch(ctx, "test", onCluster("prod"), fleet.Patch{Name: "b", Text: "machine: {nonsense: 1}"}, -1, manage.Save{})
+	refused(t, "its own mistakes count", err, fleet.Invalid, "nonsense", "draft")
+	_, err = l.SetLayer(ctx, "test", onRole("prod", fleet.Worker), fleet.Contents{Patches: []fleet.Patch{{Name: "b", Text: "machine: {nonsense: 1}"}}}, manage.Save{})
+	refused(t, "a role's too", err, fleet.Invalid, "nonsense", "draft")
 }

@@ -197,16 +197,25 @@ func (m *Manager) checkUnused(t *trial) error {
 	for _, of := range t.layers {
 		contents := t.after.contents(of.scope, of.owner)
 		for _, s := range t.examples(of, contents) {
-			made, err := m.example(t, of, s)
+			c, err := m.renderExample(*t.after, of, s)
 			if err == nil {
-				_, err = m.Renderer.render(made.Input)
+				continue
 			}
-			if err != nil {
-				return orDraft(t.hide(made.Cluster, fleet.Errorf(fleet.KindOf(err), "%s: %w", of.what, err)))
+			if _, was := m.renderExample(*t.before, of, s); was != nil && was.Error() == err.Error() {
+				continue // not by this change
 			}
+			return orDraft(t.hide(c, fleet.Errorf(fleet.KindOf(err), "%s: %w", of.what, err)))
 		}
 	}
 	return nil
+}
+
+func (m *Manager) renderExample(n snapshot, of target, s fleet.Server) (fleet.Cluster, error) {
+	made, err := m.example(n, of, s)
+	if err == nil {
+		_, err = m.Renderer.render(made.Input)
+	}
+	return made.Cluster, err
 }
 
 // examples makes up servers for what no server uses: for a layer without any, one of each role, and one for each
@@ -221,8 +230,14 @@ func (t *trial) examples(of target, c fleet.Contents) []fleet.Server {
 	}
 	var out []fleet.Server
 	if len(used) == 0 {
-		out = append(out, of.example(fleet.Patch{Role: fleet.ControlPlane}), of.example(fleet.Patch{Role: fleet.Worker}))
-		used = append(used, &out[0], &out[1])
+		roles := []fleet.Role{fleet.ControlPlane, fleet.Worker}
+		if of.role != "" {
+			roles = []fleet.Role{of.role}
+		}
+		for _, role := range roles {
+			s := of.example(fleet.Patch{Role: role})
+			out, used = append(out, s), append(used, &s)
+		}
 	}
 	for _, p := range c.Patches {
 		if !p.Off && !slices.ContainsFunc(used, func(s *fleet.Server) bool { return p.For(s) }) {
@@ -255,8 +270,7 @@ func (of *target) example(p fleet.Patch) fleet.Server {
 }
 
 // example composes the config of a made up server: in the layer's cluster, or in one that is made up too.
-func (m *Manager) example(t *trial, of target, s fleet.Server) (made Made, err error) {
-	n := *t.after
+func (m *Manager) example(n snapshot, of target, s fleet.Server) (made Made, err error) {
 	if made.Cluster = of.cluster; made.Cluster.ID == "" {
 		version := machineconfig.NewestTalos()
 		made.Cluster = fleet.Cluster{
