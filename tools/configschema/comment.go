@@ -163,8 +163,8 @@ func exprText(e ast.Expr) (string, bool) {
 			return exprText(e.Args[0])
 		}
 	case *ast.CompositeLit:
-		if array, ok := e.Type.(*ast.ArrayType); ok {
-			return listText(array, e)
+		if _, ok := e.Type.(*ast.ArrayType); ok {
+			return listText(e)
 		}
 		if len(e.Elts) == 1 {
 			return exprText(e.Elts[0])
@@ -173,7 +173,7 @@ func exprText(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-func listText(_ *ast.ArrayType, e *ast.CompositeLit) (string, bool) {
+func listText(e *ast.CompositeLit) (string, bool) {
 	var items []string
 	for _, elt := range e.Elts {
 		s, ok := exprText(elt)

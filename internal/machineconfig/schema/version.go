@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -46,15 +45,6 @@ func (t *table) release(version string) release {
 func (t *table) minor(r release) int {
 	n, _ := order(t.releases[r])
 	return n / 1000
-}
-
-// firstOf is the first release of a minor, or after it.
-func (t *table) firstOf(minor int) release {
-	i := slices.IndexFunc(t.releases, func(r string) bool {
-		n, _ := order(r)
-		return n/1000 >= minor
-	})
-	return release(i)
 }
 
 // say writes a release for people: v1.12 where it is the first of its minor, else v1.12.9.
