@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -253,4 +254,52 @@ func firstVersion(t *testing.T, d storetest.Database) *sql.DB {
 		}
 	}
 	return db
+}
+
+// Several programs read, check and write at once: nobody's change is lost, and nobody waits for ever.
+func TestEditsAtOnceLoseNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		a, c := mustAccount(t, s, "a"), mustCluster(t, s, "prod")
+		servers := mustSync(t, s, a.ID, "x", "y", "z").Added
+		add := func(name string) error {
+			for {
+				base, err := s.Version(ctx)
+				if err != nil {
+					return err
+				}
+				l, err := s.Layer(ctx, fleet.ScopeCluster, c.ID)
+				if err != nil {
+					return err
+				}
+				l.Patches = append(l.Patches, fleet.Patch{Name: name, Text: name})
+				err = s.Edit(ctx, "add "+name, &base, func(e *store.Edit) error {
+					_, err := e.Layer(ctx, store.LayerEdit{Scope: fleet.ScopeCluster, OwnerID: c.ID, Contents: l.Contents, Verb: store.VerbSave})
+					return err
+				})
+				if !errors.Is(err, store.ErrStale) {
+					return err
+				}
+			}
+		}
+		var wait sync.WaitGroup
+		for i := range 6 {
+			wait.Go(func() {
+				if err := add(string(rune('a' + i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for _, v := range servers {
+			wait.Go(func() {
+				if _, err := s.Assign(ctx, v.ID, fleet.Assignment{ClusterID: c.ID, Hostname: v.Name}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		if l := must(s.Layer(ctx, fleet.ScopeCluster, c.ID))(t); len(l.Patches) != 6 {
+			t.Errorf("%d patches are left of 6", len(l.Patches))
+		}
+	})
 }
