@@ -95,41 +95,6 @@ func (c *Client) DeleteConfig(ctx context.Context, ref string) error {
 	return c.call(ctx, http.MethodDelete, at("/configs/%s", ref), nil, nil, nil)
 }
 
-// Schematic is what the image factory builds an image from.
-type Schematic struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	FactoryID string    `json:"factoryID" doc:"what the image factory calls it: sha256 of its contents, hex"`
-	YAML      string    `json:"yaml"`
-	CreatedAt time.Time `json:"createdAt"`
-}
-
-// NewSchematic is what a schematic is made from. Schematics are public at the factory: no secrets.
-type NewSchematic struct {
-	Name string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
-	YAML string `json:"yaml" doc:"customization as the image factory takes it"`
-}
-
-// Schematics lists the schematics.
-func (c *Client) Schematics(ctx context.Context) (l List[Schematic], err error) {
-	return l, c.call(ctx, http.MethodGet, at("/schematics"), nil, nil, &l)
-}
-
-// Schematic reads one by id or name.
-func (c *Client) Schematic(ctx context.Context, ref string) (v Schematic, err error) {
-	return v, c.call(ctx, http.MethodGet, at("/schematics/%s", ref), nil, nil, &v)
-}
-
-// CreateSchematic keeps a new schematic.
-func (c *Client) CreateSchematic(ctx context.Context, n NewSchematic) (v Schematic, err error) {
-	return v, c.call(ctx, http.MethodPost, at("/schematics"), nil, n, &v)
-}
-
-// DeleteSchematic forgets a schematic that nobody uses.
-func (c *Client) DeleteSchematic(ctx context.Context, ref string) error {
-	return c.call(ctx, http.MethodDelete, at("/schematics/%s", ref), nil, nil, nil)
-}
-
 // Rule puts labels and taints on the nodes of matching servers.
 type Rule struct {
 	ID        string            `json:"id"`

@@ -293,25 +293,10 @@ func TestConfigsHaveRevisions(t *testing.T) {
 	l.want(err, client.NotFound, 404, "common", "")
 }
 
-func TestSchematicsAndRules(t *testing.T) {
+func TestRules(t *testing.T) {
 	l := open(t)
-	_, err := l.CreateSchematic(t.Context(), client.NewSchematic{Name: "storage", YAML: "customisation: {}"})
-	l.want(err, client.Invalid, 422, "customisation", "")
-	s, err := l.CreateSchematic(t.Context(), client.NewSchematic{Name: "storage", YAML: "customization: {systemExtensions: {officialExtensions: [siderolabs/iscsi-tools]}}"})
-	l.must(err)
-	if len(s.FactoryID) != 64 {
-		t.Errorf("schematic %+v", s)
-	}
-	if got, err := l.Schematic(t.Context(), s.ID); err != nil || got != s {
-		t.Errorf("read back: %+v %v", got, err)
-	}
-	l.must(l.DeleteSchematic(t.Context(), "storage"))
-	if all, err := l.Schematics(t.Context()); err != nil || len(all.Items) != 0 {
-		t.Errorf("schematics %+v %v", all, err)
-	}
-
 	l.assigned()
-	_, err = l.CreateRule(t.Context(), client.NewRule{Match: "cp", Labels: map[string]string{"no good": "x"}})
+	_, err := l.CreateRule(t.Context(), client.NewRule{Match: "cp", Labels: map[string]string{"no good": "x"}})
 	l.want(err, client.Invalid, 422, "no good", "")
 	_, err = l.CreateRule(t.Context(), client.NewRule{Match: "cp"})
 	l.want(err, client.Invalid, 422, "labels or taints", "--label")

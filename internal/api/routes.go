@@ -43,10 +43,7 @@ func (a *api) routes(h huma.API) {
 	a.layerRoutes(h)
 	add(a, h, "plan", "POST /plan", "Say what a change would do to machine configs", a.plan)
 
-	add(a, h, "list-schematics", "GET /schematics", "List the schematics", a.listSchematics)
-	add(a, h, "create-schematic", "POST /schematics", "Create a schematic", a.createSchematic, created)
-	add(a, h, "show-schematic", "GET /schematics/{ref}", "Show a schematic", a.showSchematic)
-	add(a, h, "delete-schematic", "DELETE /schematics/{ref}", "Forget a schematic", a.deleteSchematic)
+	a.schematicRoutes(h)
 
 	add(a, h, "list-rules", "GET /rules", "List the label and taint rules", a.listRules)
 	add(a, h, "create-rule", "POST /rules", "Create a label and taint rule", a.createRule, created)

@@ -3,61 +3,72 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/talos-manager/talos-manager/client"
-	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
 func (p *program) schematicCommand() *cobra.Command {
 	return p.noun("schematic", "What the image factory builds images from: extensions, kernel arguments",
-		"A schematic says what the Talos image factory builds an image from: system extensions, kernel arguments, overlays.\nSchematics are public at the factory: put no secrets into them.",
-		p.schematicCreate(), p.schematicList(), p.schematicShow(), p.schematicDelete())
+		`A schematic says what the Talos image factory builds an image from: system extensions, kernel arguments, META, an
+overlay. Whoever knows the id of one can read it at the factory, so none with a secret in it is taken.`,
+		p.schematicCreate(), p.schematicList(), p.schematicShow(), p.schematicUpdate(), p.schematicCheck(), p.schematicExtensions(),
+		p.schematicOverlays(), p.schematicDelete())
 }
 
 func (p *program) schematicCreate() *cobra.Command {
-	var text string
 	cmd := &cobra.Command{
-		Use: "create NAME --file FILE", Short: "Create a schematic",
-		Example: "  talos-manager schematic create storage --file storage.yaml\n  talos-manager schematic create storage --yaml 'customization: {systemExtensions: {officialExtensions: [siderolabs/iscsi-tools]}}'", Args: takes("NAME"),
+		Use: "create NAME", Short: "Create a schematic",
+		Long: `Creates a schematic from parts, from YAML as the factory takes it, or from YAML with parts added. Extensions and
+overlays are looked up at the factory, for the newest Talos version or another one.`,
+		Example: `  talos-manager schematic create storage --extension iscsi-tools --extension zfs --kernel-arg net.ifnames=0
+  talos-manager schematic create storage --file storage.yaml
+  talos-manager schematic create board --overlay rpi_generic --overlay-option configTxt=@config.txt`, Args: takes("NAME"),
 	}
-	var file string
+	parts := declareParts(cmd)
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
-		if (text == "") == (file == "") {
-			return &usage{text: "schematic create: give either --file or --yaml", hint: cmd.UseLine()}
+		n := client.NewSchematic{Name: args[0]}
+		var err error
+		if n.YAML, n.Parts, err = parts.read(p, cmd); err != nil {
+			return err
 		}
-		n := client.NewSchematic{Name: args[0], YAML: text}
-		if file != "" {
-			var err error
-			if n.YAML, err = p.read("file", "@"+strings.TrimPrefix(file, "@")); err != nil {
-				return err
-			}
+		if n.Parts == nil && !parts.text(cmd) {
+			return &usage{text: "schematic create: what is special about it? Give parts such as --extension, or --file or --yaml", hint: cmd.UseLine()}
 		}
+		n.TalosVersion, n.Unchecked = parts.talos, parts.unchecked
 		v, err := c.CreateSchematic(ctx, n)
 		if err != nil {
 			return err
 		}
 		p.done("schematic %s created", v.Name)
+		p.twins(v)
 		return p.showSchematics(client.List[client.Schematic]{Items: []client.Schematic{v}}, v)
 	})
-	cmd.Flags().StringVarP(&file, "file", "f", "", "file with the customization, - for stdin")
-	cmd.Flags().StringVar(&text, "yaml", "", "the customization itself")
-	must(cmd.MarkFlagFilename("file", "yaml", "yml"))
 	return cmd
+}
+
+// twins says that the factory builds the same images for another schematic.
+func (p *program) twins(v client.Schematic) {
+	if len(v.SameAs) > 0 {
+		p.done("it has the same contents as %s, so the factory builds the same images", strings.Join(v.SameAs, ", "))
+	}
 }
 
 // showSchematics prints a table of the list, or v as JSON or YAML.
 func (p *program) showSchematics(l client.List[client.Schematic], v any) error {
-	p.none(len(l.Items), "schematics", "talos-manager schematic create NAME --file FILE")
+	p.none(len(l.Items), "schematics", "talos-manager schematic create NAME --extension EXTENSION")
 	return p.show(v, func(t *table) {
 		for i, s := range l.Items {
 			if i == 0 {
-				t.row("NAME", "FACTORY ID", "AGE")
+				t.row("NAME", "FACTORY ID", "EXTENSIONS", "SAME AS", "AGE")
 			}
-			t.row(s.Name, s.FactoryID, t.age(s.CreatedAt))
+			var extensions []string
+			if s.Parts != nil {
+				extensions = each(s.Parts.Extensions, func(name string) string { return strings.TrimPrefix(name, "siderolabs/") })
+			}
+			t.row(s.Name, s.FactoryID, strings.Join(extensions, ","), strings.Join(s.SameAs, ","), t.age(s.CreatedAt))
 		}
 	})
 }
@@ -88,11 +99,183 @@ func (p *program) schematicShow() *cobra.Command {
 				t.field("name", v.Name)
 				t.field("id", v.ID)
 				t.field("factory id", v.FactoryID)
+				t.field("same as", strings.Join(v.SameAs, ", "))
 				t.field("created", t.ago(v.CreatedAt))
 				t.block("customization", v.YAML)
 			})
 		}),
 	}
+}
+
+func (p *program) schematicUpdate() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use: "update SCHEMATIC", Short: "Change a schematic; machines keep what they run",
+		Long: `Changes a schematic: parts are added, replaced or taken away, or --file or --yaml replaces all of it. Machines keep
+what they run; what is installed or upgraded from now on gets the new one. Extensions and overlays are looked up for the
+Talos versions of the clusters that use the schematic.`,
+		Example: `  talos-manager schematic update storage --extension drbd --remove-extension zfs
+  talos-manager schematic update storage --name data --kernel-arg mitigations=off`, Args: takes("SCHEMATIC"),
+		ValidArgsFunction: p.completeBy(schematicNames, false),
+	}
+	parts := declareParts(cmd)
+	less := declareLess(cmd)
+	cmd.Flags().StringVar(&name, "name", "", "new name")
+	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
+		u := client.SchematicUpdate{Name: name, TalosVersion: parts.talos, Unchecked: parts.unchecked}
+		text, more, err := parts.read(p, cmd)
+		if err != nil {
+			return err
+		}
+		switch {
+		case parts.text(cmd):
+			if less.any() {
+				return &usage{text: "schematic update: there is nothing to remove from a new text", hint: "change the text, or leave --file and --yaml out"}
+			}
+			u.YAML, u.Parts = &text, more
+		case more != nil || less.any():
+			if u.FactoryID, u.Parts, err = edited(ctx, c, args[0], more, less); err != nil {
+				return err
+			}
+		case name == "":
+			return &usage{text: "schematic update: nothing is given to change", hint: cmd.UseLine()}
+		}
+		v, err := c.UpdateSchematic(ctx, args[0], u)
+		if err != nil {
+			return err
+		}
+		p.done("schematic %s changed", v.Name)
+		p.twins(v)
+		return p.showSchematics(client.List[client.Schematic]{Items: []client.Schematic{v}}, v)
+	})
+	return cmd
+}
+
+// edited reads a schematic and changes its parts. It says what the change is based on.
+func edited(ctx context.Context, c *client.Client, ref string, more *client.SchematicParts, less *lessParts) (string, *client.SchematicParts, error) {
+	v, err := c.Schematic(ctx, ref)
+	if err != nil {
+		return "", nil, err
+	}
+	if v.Parts == nil {
+		return "", nil, &usage{text: fmt.Sprintf("schematic %s cannot be changed by parts, because it cannot be read", v.Name), hint: "replace it with --file"}
+	}
+	if err := less.from(v.Parts); err != nil {
+		return "", nil, err
+	}
+	if more != nil {
+		add(v.Parts, more)
+	}
+	return v.FactoryID, v.Parts, nil
+}
+
+func (p *program) schematicCheck() *cobra.Command {
+	var version string
+	cmd := &cobra.Command{
+		Use: "check SCHEMATIC", Short: "Say what a Talos version lacks of a schematic",
+		Long: `Says what Talos versions lack of a schematic: without --talos-version, those of the clusters that use it, or the
+newest. It ends with exit code 3 if anything is missing: no image can be built then.`,
+		Example: "  talos-manager schematic check storage --talos-version v1.14.1", Args: takes("SCHEMATIC"),
+		ValidArgsFunction: p.completeBy(schematicNames, false),
+	}
+	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
+		l, err := c.CheckSchematic(ctx, args[0], version)
+		if err != nil {
+			return err
+		}
+		if err := p.show(l, func(t *table) { reports(t, l.Items) }); err != nil {
+			return err
+		}
+		return lacks(args[0], l.Items)
+	})
+	cmd.Flags().StringVar(&version, "talos-version", "", "Talos version")
+	return cmd
+}
+
+func reports(t *table, all []client.SchematicReport) {
+	t.row("TALOS", "WHAT", "NAME", "STATE", "INSTEAD", "USED BY")
+	for _, r := range all {
+		used := strings.Join(r.UsedBy, ", ")
+		for _, m := range r.Missing {
+			t.row(r.TalosVersion, m.Kind, m.Name, first(m.Text, "missing"), strings.Join(m.Nearest, ", "), used)
+		}
+		for _, x := range r.Renamed {
+			t.row(r.TalosVersion, "extension", x.From, "renamed", x.To, used)
+		}
+		if len(r.Missing)+len(r.Renamed) == 0 {
+			t.row(r.TalosVersion, "", "", "all is there", "", used)
+		}
+	}
+}
+
+// lacks is an error if anything is missing.
+func lacks(name string, all []client.SchematicReport) error {
+	for _, r := range all {
+		if len(r.Missing) == 0 {
+			continue
+		}
+		names := each(r.Missing, func(m client.MissingPart) string { return m.Kind + " " + m.Name })
+		return &client.Error{
+			Kind: client.Invalid, Message: fmt.Sprintf("schematic %s: Talos %s has no %s", name, r.TalosVersion, strings.Join(names, ", ")),
+			Hint: "talos-manager schematic update " + name + " --remove-extension NAME, or stay at a Talos version that has it",
+		}
+	}
+	return nil
+}
+
+func (p *program) schematicExtensions() *cobra.Command {
+	var f client.FactoryFilter
+	cmd := &cobra.Command{
+		Use: "extensions", Short: "List the extensions that the image factory has",
+		Example: "  talos-manager schematic extensions --talos-version v1.14.1 --search nvidia", Args: takes(),
+	}
+	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, _ []string) error {
+		l, err := c.Extensions(ctx, f)
+		if err != nil {
+			return err
+		}
+		p.none(len(l.Items), "such extensions for Talos "+l.TalosVersion, "")
+		return p.show(l, func(t *table) {
+			for i, e := range l.Items {
+				if i == 0 {
+					t.row("EXTENSION", "VERSION", "WHAT IT IS (TALOS "+l.TalosVersion+")")
+				}
+				t.row(e.Name, e.Ref[strings.LastIndex(e.Ref, ":")+1:], strings.TrimSpace(e.Description))
+			}
+		})
+	})
+	factoryFlags(cmd, &f)
+	return cmd
+}
+
+func (p *program) schematicOverlays() *cobra.Command {
+	var f client.FactoryFilter
+	cmd := &cobra.Command{
+		Use: "overlays", Short: "List the overlays for boards that the image factory has",
+		Example: "  talos-manager schematic overlays --search rpi", Args: takes(),
+	}
+	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, _ []string) error {
+		l, err := c.Overlays(ctx, f)
+		if err != nil {
+			return err
+		}
+		p.none(len(l.Items), "such overlays for Talos "+l.TalosVersion, "")
+		return p.show(l, func(t *table) {
+			for i, o := range l.Items {
+				if i == 0 {
+					t.row("OVERLAY", "IMAGE", "VERSION")
+				}
+				t.row(o.Name, o.Image, o.Ref[strings.LastIndex(o.Ref, ":")+1:])
+			}
+		})
+	})
+	factoryFlags(cmd, &f)
+	return cmd
+}
+
+func factoryFlags(cmd *cobra.Command, f *client.FactoryFilter) {
+	cmd.Flags().StringVar(&f.TalosVersion, "talos-version", "", "Talos version; the default is the newest")
+	cmd.Flags().StringVar(&f.Search, "search", "", "part of the name or description")
 }
 
 func (p *program) schematicDelete() *cobra.Command {
@@ -104,98 +287,6 @@ func (p *program) schematicDelete() *cobra.Command {
 				return err
 			}
 			p.done("schematic %s deleted", args[0])
-			return nil
-		}),
-	}
-}
-
-func (p *program) ruleCommand() *cobra.Command {
-	return p.noun("rule", "Labels and taints for nodes whose names match",
-		"A rule puts labels and taints on the nodes of servers with a certain text in their name. Of two rules the later wins.",
-		p.ruleCreate(), p.ruleList(), p.ruleDelete())
-}
-
-func (p *program) ruleCreate() *cobra.Command {
-	var n client.NewRule
-	var labels, taints []string
-	cmd := &cobra.Command{
-		Use: "create --match TEXT", Short: "Create a label and taint rule",
-		Example: `  talos-manager rule create --match worker --label node-role.kubernetes.io/worker=
-  talos-manager rule create --match db --cluster prod --label tier=db --taint dedicated=db:NoSchedule`, Args: takes(),
-	}
-	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, _ []string) (err error) {
-		if n.Labels, err = fleet.ParseLabels(strings.Join(labels, "\n")); err != nil {
-			return err
-		}
-		parsed, err := fleet.ParseTaints(strings.Join(taints, "\n"))
-		if err != nil {
-			return err
-		}
-		for _, t := range parsed {
-			n.Taints = append(n.Taints, client.Taint(t))
-		}
-		r, err := c.CreateRule(ctx, n)
-		if err != nil {
-			return err
-		}
-		return p.showRules(client.List[client.Rule]{Items: []client.Rule{r}}, r)
-	})
-	f := cmd.Flags()
-	f.StringVar(&n.Match, "match", "", "part of the names of the servers")
-	f.StringVar(&n.Cluster, "cluster", "", "only in this cluster; the default is every cluster")
-	f.StringArrayVar(&labels, "label", nil, "KEY=VALUE, may be given several times")
-	f.StringArrayVar(&taints, "taint", nil, "KEY=VALUE:EFFECT or KEY:EFFECT, may be given several times")
-	p.completeFlag(cmd, "cluster", clusterNames)
-	return cmd
-}
-
-// showRules prints a table of the list, or v as JSON or YAML.
-func (p *program) showRules(l client.List[client.Rule], v any) error {
-	p.none(len(l.Items), "rules", "talos-manager rule create --match TEXT --label KEY=VALUE")
-	return p.show(v, func(t *table) {
-		for i, r := range l.Items {
-			if i == 0 {
-				t.row("ID", "MATCH", "CLUSTER", "LABELS", "TAINTS", "AGE")
-			}
-			taints := each(r.Taints, func(x client.Taint) string { return fleet.Taint(x).String() })
-			t.row(r.ID, r.Match, first(name(r.Cluster), "every"), fleet.FormatLabels(r.Labels), strings.Join(taints, ","), t.age(r.CreatedAt))
-		}
-	})
-}
-
-func (p *program) ruleList() *cobra.Command {
-	var cluster string
-	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the rules, in the order they are applied", Example: "  talos-manager rule list --cluster prod", Args: takes(),
-		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
-			l, err := c.Rules(ctx)
-			if err != nil {
-				return err
-			}
-			if cluster != "" {
-				v, err := c.Cluster(ctx, cluster)
-				if err != nil {
-					return err
-				}
-				l.Items = slices.DeleteFunc(l.Items, func(r client.Rule) bool { return r.Cluster != nil && r.Cluster.ID != v.ID })
-			}
-			return p.showRules(l, l)
-		}),
-	}
-	cmd.Flags().StringVar(&cluster, "cluster", "", "only those that apply to this cluster")
-	p.completeFlag(cmd, "cluster", clusterNames)
-	return cmd
-}
-
-func (p *program) ruleDelete() *cobra.Command {
-	return &cobra.Command{
-		Use: "delete RULE", Aliases: []string{"rm", "remove"}, Short: "Forget a rule; what it put on nodes stays", Example: "  talos-manager rule delete d0f3k2…", Args: takes("RULE"),
-		ValidArgsFunction: p.completeBy(ruleIDs, false),
-		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
-			if err := c.DeleteRule(ctx, args[0]); err != nil {
-				return err
-			}
-			p.done("rule %s deleted", fmt.Sprint(args[0]))
 			return nil
 		}),
 	}

@@ -256,3 +256,37 @@ func (m *Manager) SchematicTwins(ctx context.Context) (map[string][]string, erro
 	}
 	return twins, nil
 }
+
+// Customization says what a schematic customizes.
+func (m *Manager) Customization(s fleet.Schematic) (fleet.Customization, error) {
+	return imagefactory.Read(s.YAML)
+}
+
+// Extensions lists the official extensions of a Talos version in whose name or description a text is, in any case. ""
+// is the newest version; it says which it was.
+func (m *Manager) Extensions(ctx context.Context, version, search string) (of string, found []imagefactory.Extension, err error) {
+	of = m.listed(ctx, version)
+	all, err := m.Factory.Extensions(ctx, of)
+	return of, slices.DeleteFunc(all, func(e imagefactory.Extension) bool { return !within(search, e.Name, e.Description) }), err
+}
+
+// Overlays is Extensions for overlays, which have no descriptions.
+func (m *Manager) Overlays(ctx context.Context, version, search string) (of string, found []imagefactory.Overlay, err error) {
+	of = m.listed(ctx, version)
+	all, err := m.Factory.Overlays(ctx, of)
+	return of, slices.DeleteFunc(all, func(o imagefactory.Overlay) bool { return !within(search, o.Name, o.Image) }), err
+}
+
+func (m *Manager) listed(ctx context.Context, version string) string {
+	if version == "" {
+		return m.newestOffered(ctx)
+	}
+	if version[0] >= '0' && version[0] <= '9' {
+		return "v" + version
+	}
+	return version
+}
+
+func within(search string, texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(search)) })
+}
