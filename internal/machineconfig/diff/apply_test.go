@@ -237,6 +237,7 @@ func TestWhatANodeDoesWithAChange(t *testing.T) {
 		{"an inline manifest", "v1.13.9", "machine: {type: controlplane}\ncluster: {inlineManifests: [{name: a, contents: x}]}", "machine: {type: controlplane}\ncluster: {inlineManifests: [{name: a, contents: y}]}", diff.NewObjects, false, false, ""},
 		{"registry credentials", "v1.13.9", "machine: {type: worker}", "machine: {type: worker, registries: {config: {r: {auth: {password: x}}}}}", diff.AfterReboot, false, true, ""},
 		{"registry credentials since containerd restarts", "v1.14.1", "machine: {type: worker}", "machine: {type: worker, registries: {config: {r: {auth: {password: x}}}}}", diff.Restart, false, false, "cri"},
+		{"a registry's CA", "v1.13.9", "machine: {registries: {config: {r: {tls: {insecureSkipVerify: false}}}}}", "machine: {registries: {config: {r: {tls: {insecureSkipVerify: true}}}}}", diff.Immediate, false, false, ""},
 		{"a mirror", "v1.13.9", "machine: {type: worker}", "machine: {type: worker, registries: {mirrors: {r: {endpoints: [https://a]}}}}", diff.Immediate, false, false, ""},
 		{"one more kernel module", "v1.13.9", "machine: {kernel: {modules: [{name: a}]}}", "machine: {kernel: {modules: [{name: a}, {name: b}]}}", diff.Immediate, false, false, ""},
 		{"one kernel module less", "v1.13.9", "machine: {kernel: {modules: [{name: a}, {name: b}]}}", "machine: {kernel: {modules: [{name: a}]}}", diff.AfterReboot, false, true, ""},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/encoder"
 	"github.com/siderolabs/talos/pkg/machinery/config/machine"
@@ -190,4 +191,30 @@ func laughs() string {
 		b.WriteString(strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i-1), 10), ",") + "]\n")
 	}
 	return b.String()
+}
+
+func TestNoConfigTakesForever(t *testing.T) {
+	many := func(n int, item string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, item, i)
+		}
+		return b.String()
+	}
+	nest := func(n int, in string) string { return strings.Repeat("[x, ", n) + in + strings.Repeat("]", n) }
+	for why, sides := range map[string][2]string{
+		"lists in lists":    {"a: " + nest(190, "1"), "a: " + nest(190, "2")},
+		"other lists":       {"a: " + nest(190, "{b: 1}"), "a: " + nest(190, "{b: 2}")},
+		"many SANs":         {head + "machine: {certSANs: [" + many(20_000, "a%d, ") + "]}", head + "machine: {certSANs: [" + many(20_000, "b%d, ") + "]}"},
+		"many SANs, turned": {head + "machine: {certSANs: [" + many(20_000, "a%d, ") + "z]}", head + "machine: {certSANs: [z, " + many(20_000, "a%d, ") + "]}"},
+		"many files":        {head + "machine: {files: [" + many(5000, "{path: /a, content: x%d}, ") + "]}", head + "machine: {files: [" + many(5000, "{path: /a, content: y%d}, ") + "]}"},
+		"many maps":         {"a: [" + many(5000, "{b: x%d}, ") + "]", "a: [" + many(5000, "{b: y%d}, ") + "]"},
+		"many lines":        {head + "machine: {nodeAnnotations: {a: \"" + many(20_000, "%d\\n") + "\"}}", head + "machine: {nodeAnnotations: {a: \"" + many(20_000, "%d.\\n") + "\"}}"},
+	} {
+		start := time.Now()
+		d := compare(t, sides[0], sides[1])
+		if diff.Text(d, nil) == "" || time.Since(start) > 20*time.Second {
+			t.Errorf("%s: %v", why, time.Since(start))
+		}
+	}
 }

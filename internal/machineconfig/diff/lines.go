@@ -122,7 +122,7 @@ func script(a, b []string) []string {
 	out := prefixed("  ", a[:start])
 	i, j := 0, 0
 	var pairs [][2]int
-	if len(x)*len(y) <= 4*most {
+	if len(x)*len(y) <= mostLines {
 		pairs = common(len(x), len(y), func(i, j int) bool { return x[i] == y[j] })
 	}
 	for _, p := range append(pairs, [2]int{len(x), len(y)}) {
@@ -135,6 +135,9 @@ func script(a, b []string) []string {
 	}
 	return append(out, prefixed("  ", a[len(a)-end:])...)
 }
+
+// mostLines is how many pairs of lines are compared to find what stayed.
+const mostLines = 1_000_000
 
 // context is how many equal lines diff -u shows around those that differ.
 const context = 3

@@ -35,9 +35,13 @@ func (c *comparer) list(s *shape, p place, a, b *value) {
 // set lists what came and went of values in no order.
 func (c *comparer) set(s, elem *shape, p place, a, b *value) {
 	p = p.item("", s)
-	left := slices.Clone(a.items)
-	for _, y := range b.items {
-		i := slices.IndexFunc(left, func(x *value) bool { return equal(elem, x, y) })
+	left, came := apart(a.items, b.items)
+	pairs := len(left) * len(came)
+	for _, y := range came {
+		i := -1
+		if pairs <= most {
+			i = slices.IndexFunc(left, func(x *value) bool { return equal(elem, x, y) })
+		}
 		if i < 0 {
 			c.record(elem, p, nil, y)
 			continue
@@ -47,6 +51,36 @@ func (c *comparer) set(s, elem *shape, p place, a, b *value) {
 	for _, x := range left {
 		c.record(elem, p, x, nil)
 	}
+}
+
+// apart leaves out the texts that both lists have, letter by letter; what is left may still mean the same.
+func apart(a, b []*value) (onlyA, onlyB []*value) {
+	count := map[string]int{}
+	for _, x := range a {
+		if x.nature == scalar {
+			count[x.node.ShortTag()+x.text()]++
+		}
+	}
+	for _, y := range b {
+		if key := ""; y.nature == scalar {
+			if key = y.node.ShortTag() + y.text(); count[key] > 0 {
+				count[key]--
+				continue
+			}
+		}
+		onlyB = append(onlyB, y)
+	}
+	for _, x := range slices.Backward(a) {
+		if key := ""; x.nature == scalar {
+			if key = x.node.ShortTag() + x.text(); count[key] == 0 {
+				continue
+			}
+			count[key]--
+		}
+		onlyA = append(onlyA, x)
+	}
+	slices.Reverse(onlyA)
+	return onlyA, onlyB
 }
 
 // byKey matches elements by what names them, where each has such a name and no two the same. It says whether it could.
@@ -146,7 +180,7 @@ func (v *value) flat() string {
 }
 
 // most is how many pairs of elements are compared to find what stayed; longer lists are compared by position.
-const most = 250_000
+const most = 40_000
 
 // sequence compares lists in which the order counts. One of plain values is one change; of others, each element
 // that changed is one.
@@ -154,7 +188,7 @@ func (c *comparer) sequence(elem, s *shape, p place, a, b *value) {
 	if slices.EqualFunc(a.items, b.items, func(x, y *value) bool { return equal(elem, x, y) }) {
 		return
 	}
-	if plain(a) && plain(b) {
+	if c.probe || plain(a) && plain(b) {
 		c.record(s, p, a, b)
 		return
 	}

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector finds nothing in one goroutine, and makes this take a minute.
+
 package diff
 
 import (
@@ -12,23 +16,30 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/config/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/container"
+	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
 	blockresource "github.com/siderolabs/talos/pkg/machinery/resources/block"
 )
 
 // What Talos does with a config it learns through the methods of the library's container. seen calls all of them that
 // take nothing, and those of what they return, and writes down the answers: two configs with the same answers are the
 // same to Talos.
-func seen(doc config.Document) (out string, err error) {
+//
+// The document is asked first, and the container, which takes longer, only where that is not enough to tell.
+func seen(doc config.Document, whole bool) (out string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
+	q := questions{asked: map[any]string{}}
+	if !whole {
+		q.ask(reflect.ValueOf(doc), 0)
+		return q.String(), nil
+	}
 	c, err := container.New(doc)
 	if err != nil {
 		return "", err
 	}
-	q := questions{asked: map[any]string{}}
 	q.ask(reflect.ValueOf(c), 0)
 	q.ask(reflect.ValueOf(doc), 0)
 	return q.String(), nil
@@ -126,6 +137,9 @@ func methodsOf(t reflect.Type) []string {
 	}
 	out := make([]string, t.NumMethod())
 	for i := range out {
+		if strings.HasSuffix(t.String(), ".DefaultOOMConfig") {
+			break // what every config has, and long to read
+		}
 		if m := t.Method(i); m.Type.NumIn() == 1 && m.Type.NumOut() > 0 && !internalMethod(m.Name) {
 			out[i] = m.Name
 		}
@@ -251,18 +265,29 @@ func equivalents(typ reflect.Type, s spot) []string {
 		}
 		return doc.Interface().(config.Document), doc
 	}
-	answer := func(v reflect.Value) (string, error) {
+	answer := func(v reflect.Value, whole bool) string {
 		doc, at := empty()
 		s.set(at.Elem(), v)
-		return seen(doc)
+		out, err := seen(doc, whole)
+		if err != nil {
+			return "? " + err.Error()
+		}
+		return out
 	}
-	none, err := answer(reflect.Zero(s.typ))
-	if err != nil {
-		return []string{"? " + err.Error()}
+	none := []string{"", ""}
+	if typ != reflect.TypeFor[v1alpha1.Config]() {
+		none[0] = answer(reflect.Zero(s.typ), false)
 	}
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(candidates(s.typ))) {
-		if got, err := answer(candidates(s.typ)[name]); err == nil && got == none {
+		v := candidates(s.typ)[name]
+		if typ != reflect.TypeFor[v1alpha1.Config]() && answer(v, false) != none[0] { // of which the container asks all
+			continue
+		}
+		if none[1] == "" {
+			none[1] = answer(reflect.Zero(s.typ), true)
+		}
+		if got := answer(v, true); got == none[1] && !strings.HasPrefix(got, "?") {
 			out = append(out, name)
 		}
 	}

@@ -54,6 +54,7 @@ const (
 	unlockOnly  = "it is applied when the volume is unlocked"
 	envOnStart  = "services keep the environment they were started with, and a variable that was removed stays set"
 	neverUnload = "Talos never unloads a module, and sets parameters only when it loads one"
+	keepAddress = "nodes, pods and services that have an address of the old networks keep it"
 	authOnStart = "containerd reads registry credentials when it starts"
 )
 
@@ -94,6 +95,7 @@ var rules = []rule{
 	// containerd of Kubernetes
 	{kind: v1alpha1Kind, field: "machine.registries.config", until: withoutCheck - 1, effect: AfterReboot, why: authOnStart},
 	{kind: v1alpha1Kind, field: "machine.registries.config", since: withoutCheck, effect: Restart, services: []string{"cri"}, why: authOnStart},
+	{kind: v1alpha1Kind, field: "machine.registries.config.*.tls", effect: Immediate},
 	{kind: "RegistryAuthConfig", until: withoutCheck - 1, effect: AfterReboot, why: authOnStart},
 	{kind: "RegistryAuthConfig", since: withoutCheck, effect: Restart, services: []string{"cri"}, why: authOnStart},
 	{kind: v1alpha1Kind, field: "machine.baseRuntimeSpecOverrides", since: withoutCheck, effect: Restart, services: []string{"cri"}},
@@ -103,12 +105,20 @@ var rules = []rule{
 	// kubelet
 	{kind: v1alpha1Kind, field: "machine.kubelet", effect: Restart, services: []string{"kubelet"}},
 	{kind: v1alpha1Kind, field: "cluster.controlPlane", effect: Restart, services: []string{"kubelet"}},
+	{kind: v1alpha1Kind, field: "cluster.network.dnsDomain", effect: Restart, services: []string{"kubelet"}},
 	{kind: v1alpha1Kind, field: "machine.network.hostname", effect: Restart, services: []string{"kubelet"}, why: "the node joins Kubernetes under its new name; the old node object stays"},
 	{kind: "HostnameConfig", effect: Restart, services: []string{"kubelet"}, why: "the node joins Kubernetes under its new name; the old node object stays"},
 	{kind: "KubeletConfig", effect: Restart, services: []string{"kubelet"}},
 	{kind: "KubeNodeConfig", field: "nodeIP", effect: Restart, services: []string{"kubelet"}},
 	{kind: "KubeCredentialProviderConfig", effect: Restart, services: []string{"kubelet"}},
 	{kind: "KubeClusterConfig", field: "endpoint", effect: Restart, services: []string{"kubelet"}},
+
+	// networks of Kubernetes: they are in arguments of these, and what has an address keeps it
+	{kind: v1alpha1Kind, field: "cluster.network.podSubnets", effect: Restart, services: []string{"kube-controller-manager"}, why: keepAddress, controlPlane: true},
+	{kind: v1alpha1Kind, field: "cluster.network.serviceSubnets", effect: Restart, services: []string{"kubelet", "kube-apiserver", "kube-controller-manager"}, why: keepAddress},
+	{kind: "KubeNetworkConfig", field: "dnsDomain", effect: Restart, services: []string{"kubelet"}},
+	{kind: "KubeNetworkConfig", field: "podSubnets", effect: Restart, services: []string{"kube-controller-manager"}, why: keepAddress, controlPlane: true},
+	{kind: "KubeNetworkConfig", field: "serviceSubnets", effect: Restart, services: []string{"kubelet", "kube-apiserver", "kube-controller-manager"}, why: keepAddress},
 
 	// control planes: static pods are written anew, which restarts them
 	{kind: v1alpha1Kind, field: "cluster.apiServer", effect: Restart, services: []string{"kube-apiserver"}, controlPlane: true},

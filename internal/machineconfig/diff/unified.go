@@ -35,7 +35,7 @@ func Unified(old, new []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.Count(before, "\n")*strings.Count(after, "\n") > 4*most {
+	if strings.Count(before, "\n")*strings.Count(after, "\n") > mostLines {
 		return textdiff.Diff(before, after)
 	}
 	return hunks(splitLines(before), splitLines(after)), nil
