@@ -82,30 +82,20 @@ func hideValue(r *diff.Redactor, v any) any {
 	return v
 }
 
-// redactor knows the secrets of a cluster, and those of the layers that a trial changes.
+// redactor knows the secrets of a cluster and of its layers, and those of the layers that a trial changes.
 func (t *trial) redactor(c fleet.Cluster) *diff.Redactor {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r, ok := t.hiders[c.ID]; ok {
 		return r
 	}
-	texts := [][]byte{}
-	if len(c.Secrets) > 0 {
-		texts = append(texts, c.Secrets)
-	}
+	k := t.after.known()
+	k.shared(t.after, c)
 	for _, of := range t.layers {
-		for _, n := range []*snapshot{t.before, t.after} {
-			for _, p := range n.contents(of.scope, of.owner).Patches {
-				if _, err := diff.NewRedactor([]byte(p.Text)); err == nil { // one that cannot be read has no known secrets
-					texts = append(texts, []byte(p.Text))
-				}
-			}
-		}
+		k.contents(t.before.contents(of.scope, of.owner))
+		k.contents(t.after.contents(of.scope, of.owner))
 	}
-	r, err := diff.NewRedactor(texts...)
-	if err != nil {
-		r = &diff.Redactor{} // the bundle was checked when it was stored; by form alone, then
-	}
+	r := k.redactor()
 	if t.hiders == nil {
 		t.hiders = map[string]*diff.Redactor{}
 	}

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 )
@@ -144,30 +142,16 @@ func diffLines(hidden *diff.Redactor, a, b string) []DiffLine {
 
 // layerRedactor knows the secrets of contents of a layer, and those of the clusters it may be used in.
 func (n *snapshot) layerRedactor(of target, all ...fleet.Contents) *diff.Redactor {
-	var texts [][]byte
-	add := func(text []byte) {
-		if _, err := diff.NewRedactor(text); err == nil { // what cannot be read has no known secrets
-			texts = append(texts, text)
-		}
-	}
+	k := n.known()
 	for id, c := range n.Clusters {
 		if of.cluster.ID == "" || of.cluster.ID == id {
-			add(c.Secrets)
+			k.bundle(c.Secrets)
 		}
 	}
 	for _, c := range all {
-		for _, p := range c.Patches {
-			add([]byte(p.Text))
-		}
-		if variables, err := yaml.Marshal(c.Variables); err == nil && len(c.Variables) > 0 {
-			add(variables)
-		}
+		k.contents(c)
 	}
-	r, err := diff.NewRedactor(texts...)
-	if err != nil {
-		return &diff.Redactor{}
-	}
-	return r
+	return k.redactor()
 }
 
 var (

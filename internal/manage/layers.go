@@ -233,6 +233,9 @@ func checkContents(of *target, c *fleet.Contents) error {
 	if err := c.Validate(of.what, of.scope); err != nil {
 		return err
 	}
+	if err := checkShown(of.what, c); err != nil {
+		return err
+	}
 	if err := machineconfig.CheckVariables(c.Variables); err != nil {
 		return fleet.Errorf(fleet.Invalid, "%s: %w", of.what, err)
 	}

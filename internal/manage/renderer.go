@@ -12,6 +12,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
@@ -99,6 +100,8 @@ type snapshot struct {
 	*store.Records
 	factory *imagefactory.Client
 	images  map[string]image // what an installer is called, by schematic id; "" is the plain one
+	secrets *secretNames     // variables whose values are secrets
+	bundles func() *diff.Redactor
 
 	// Of a trial:
 	changes  map[layerKey]fleet.Contents
@@ -123,6 +126,7 @@ func (r *Renderer) snapshot(all *store.Records) *snapshot {
 	for id, s := range all.Schematics {
 		n.images[id] = n.imageOf(s.YAML)
 	}
+	n.secrets, n.bundles = findSecretNames(n.allContents), sync.OnceValue(n.bundleRedactor)
 	return n
 }
 
@@ -146,6 +150,19 @@ func (n *snapshot) contents(scope fleet.Scope, owner string) fleet.Contents {
 		return c
 	}
 	return n.Layer(scope, owner).Contents
+}
+
+// allContents are those of all layers, as they would be.
+func (n *snapshot) allContents() (all []fleet.Contents) {
+	for _, l := range n.Layers("") {
+		if _, changes := n.changes[layerKey{l.Scope, l.OwnerID}]; !changes {
+			all = append(all, l.Contents)
+		}
+	}
+	for _, c := range n.changes {
+		all = append(all, c)
+	}
+	return all
 }
 
 // compose gathers everything a server's config is made from.

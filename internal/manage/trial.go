@@ -37,6 +37,7 @@ type tried struct{ was, is fleet.Server }
 func (n *snapshot) try(what string) *trial {
 	after := *n
 	after.changes, after.clusters = map[layerKey]fleet.Contents{}, map[string]fleet.Cluster{}
+	after.secrets = findSecretNames(after.allContents)
 	return &trial{what: what, before: n, after: &after}
 }
 

@@ -160,9 +160,8 @@ func (r Recipe) yield(minor int, values map[string]any) (Result, error) {
 		if text == "" {
 			continue
 		}
-		name := strings.TrimSuffix(r.Name+"-"+y.Name, "-")
 		head := fmt.Sprintf("# Recipe %s for Talos %s.\n", r.Name, out.Version)
-		out.Patches = append(out.Patches, Patch{Name: name, Role: r.only(y.Role), Text: head + text + "\n", Shown: head + shown + "\n"})
+		out.Patches = append(out.Patches, Patch{Name: r.patchName(y), Role: r.only(y.Role), Text: head + text + "\n", Shown: head + shown + "\n"})
 	}
 	var err error
 	if out.Schematic.Extensions, err = lines(r.extensions, minor, masked); err != nil {

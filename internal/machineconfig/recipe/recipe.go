@@ -105,6 +105,19 @@ func Get(name string) (Recipe, error) {
 	return Recipe{}, missing.WithHint("the recipes are %s", strings.Join(names, ", "))
 }
 
+// PatchNames lists what the patches of the recipe can be called, on any version and with any parameters.
+func (r Recipe) PatchNames() []string {
+	var names []string
+	for _, y := range r.patches {
+		if name := r.patchName(y); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (r Recipe) patchName(y yield) string { return strings.TrimSuffix(r.Name+"-"+y.Name, "-") }
+
 func load() ([]Recipe, error) {
 	names, err := fs.Glob(files, "recipes/*.yaml")
 	if err != nil {

@@ -1,0 +1,87 @@
+package manage
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/recipe"
+)
+
+// Hide takes the secrets out of contents of layers, for people who only look: texts keep their lines and comments.
+// It says of which something was taken. What is left cannot be saved: see checkShown.
+func (m *Manager) Hide(ctx context.Context, all ...*fleet.Contents) ([]bool, error) {
+	now, _, err := m.Renderer.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := now.known()
+	for _, c := range all {
+		k.contents(*c)
+	}
+	own, hid := k.redactor(), make([]bool, len(all))
+	for i, c := range all {
+		shown := c.Clone()
+		for j := range shown.Patches {
+			p := &shown.Patches[j]
+			p.Text = hideText(now.bundles(), hideText(own, p.Text))
+			hid[i] = hid[i] || p.Text != c.Patches[j].Text
+		}
+		for name, value := range shown.Variables {
+			if shown.Variables[name] = now.bundles().String(own.String(value)); k.names.has(name) {
+				shown.Variables[name] = diff.Secret
+			}
+			hid[i] = hid[i] || shown.Variables[name] != value
+		}
+		*c = shown
+	}
+	return hid, nil
+}
+
+// hideText takes secrets out of a text and leaves its lines in their places.
+func hideText(hidden *diff.Redactor, text string) string {
+	shown := strings.Join(hideLines(hidden, text), "\n")
+	if strings.HasSuffix(text, "\n") {
+		shown += "\n"
+	}
+	return shown
+}
+
+// bundleRedactor knows the secrets of all clusters.
+func (n *snapshot) bundleRedactor() *diff.Redactor {
+	k := n.known()
+	for _, c := range n.Clusters {
+		k.bundle(c.Secrets)
+	}
+	return k.redactor()
+}
+
+// checkShown refuses contents in which something stands for a secret that was taken out: saved, the secret would be
+// lost.
+func checkShown(what string, c *fleet.Contents) error {
+	for _, p := range c.Patches {
+		for i, line := range linesOf(p.Text) {
+			if stands(line) {
+				return shownError("%s, patch %q: line %d: a secret was taken out here", what, p.Name, i+1)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
+		if stands(c.Variables[name]) {
+			return shownError("%s: variable %s: a secret was taken out here", what, name)
+		}
+	}
+	return nil
+}
+
+func stands(text string) bool {
+	return strings.Contains(text, diff.Secret) || strings.Contains(text, recipe.Masked)
+}
+
+func shownError(format string, args ...any) error {
+	return fleet.Errorf(fleet.Invalid, format, args...).
+		WithHint("write the secret itself; the texts with their secrets are shown to who asks for them, which is noted in the events")
+}
