@@ -27,7 +27,7 @@ overlays are looked up at the factory, for the newest Talos version or another o
   talos-manager schematic create storage --file storage.yaml
   talos-manager schematic create board --overlay rpi_generic --overlay-option configTxt=@config.txt`, Args: takes("NAME"),
 	}
-	parts := declareParts(cmd)
+	parts := p.declareParts(cmd)
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
 		n := client.NewSchematic{Name: args[0]}
 		var err error
@@ -87,12 +87,18 @@ func (p *program) schematicList() *cobra.Command {
 }
 
 func (p *program) schematicShow() *cobra.Command {
-	return &cobra.Command{
-		Use: "show SCHEMATIC", Short: "Show a schematic", Example: "  talos-manager schematic show storage", Args: takes("SCHEMATIC"),
+	var text bool
+	cmd := &cobra.Command{
+		Use: "show SCHEMATIC", Short: "Show a schematic", Args: takes("SCHEMATIC"),
+		Example:           "  talos-manager schematic show storage\n  talos-manager schematic show storage --yaml > storage.yaml",
 		ValidArgsFunction: p.completeBy(schematicNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
 			v, err := c.Schematic(ctx, args[0])
 			if err != nil {
+				return err
+			}
+			if text {
+				_, err := fmt.Fprintln(p.out, strings.TrimRight(v.YAML, "\n"))
 				return err
 			}
 			return p.show(v, func(t *table) {
@@ -105,6 +111,8 @@ func (p *program) schematicShow() *cobra.Command {
 			})
 		}),
 	}
+	cmd.Flags().BoolVar(&text, "yaml", false, "print only the customization, to be changed and given to update --file")
+	return cmd
 }
 
 func (p *program) schematicUpdate() *cobra.Command {
@@ -118,7 +126,7 @@ Talos versions of the clusters that use the schematic.`,
   talos-manager schematic update storage --name data --kernel-arg mitigations=off`, Args: takes("SCHEMATIC"),
 		ValidArgsFunction: p.completeBy(schematicNames, false),
 	}
-	parts := declareParts(cmd)
+	parts := p.declareParts(cmd)
 	less := declareLess(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "new name")
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {

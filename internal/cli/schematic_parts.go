@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ type partFlags struct {
 	unchecked                       bool
 }
 
-func declareParts(cmd *cobra.Command) *partFlags {
+func (p *program) declareParts(cmd *cobra.Command) *partFlags {
 	var o partFlags
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "file with the customization, - for stdin")
@@ -46,9 +47,21 @@ func declareParts(cmd *cobra.Command) *partFlags {
 	f.StringVar(&o.talos, "talos-version", "", "Talos version to look extensions and overlays up for")
 	f.BoolVar(&o.unchecked, "unchecked", false, "keep it though the factory lacks something of it, or does not answer")
 	must(cmd.MarkFlagFilename("file", "yaml", "yml"))
+	p.completeFlag(cmd, "extension", extensionNames)
+	p.completeFlag(cmd, "overlay", overlayNames)
 	complete(cmd, "bootloader", "auto", "dual-boot", "sd-boot", "grub")
 	complete(cmd, "secureboot-enroll-keys", "off", "manual", "if-safe", "force")
 	return &o
+}
+
+func extensionNames(ctx context.Context, c *client.Client) ([]string, error) {
+	l, err := c.Extensions(ctx, client.FactoryFilter{})
+	return each(l.Items, func(e client.Extension) string { return e.Name + "\t" + strings.TrimSpace(e.Description) }), err
+}
+
+func overlayNames(ctx context.Context, c *client.Client) ([]string, error) {
+	l, err := c.Overlays(ctx, client.FactoryFilter{})
+	return each(l.Items, func(o client.OfficialOverlay) string { return o.Name + "\t" + o.Image }), err
 }
 
 // text says whether the customization is given as text.

@@ -66,7 +66,12 @@ func (e *Extension) servicesOn(arch string, talos versions) Problems {
 			problems = append(problems, Problem{Warning: true, File: f.where(), Text: "Talos looks only at files that end in .yaml", Hint: "call it " + strings.TrimSuffix(path.Base(at), path.Ext(at)) + ".yaml"})
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(e.dir, f.where()))
+		real, where := follow(tree, "/", at) // as on Talos, not as on this machine
+		if real == nil || !real.mode.IsRegular() {
+			problems = append(problems, Problem{File: f.where(), Text: "the symbolic link leads to " + where + ", where the extension has no file", Hint: "put the file itself here"})
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(e.dir, real.where()))
 		if err != nil {
 			problems = append(problems, Problem{File: f.where(), Text: err.Error()})
 			continue

@@ -57,6 +57,7 @@ func TestEachFaultOfAnExtensionIsSaid(t *testing.T) {
 		{"a link that leads out on the way", with(fine, "rootfs/usr/local/a -> ../../../x/../usr", "-"), "", "rootfs/usr/local/a: the symbolic link to", "from the root"},
 
 		{"a file of another kind", with(fine, "rootfs/usr/local/etc/containers/other.yml", "name: other"), "", "warning: rootfs/usr/local/etc/containers/other.yml: Talos looks only at files that end in .yaml", "other.yaml"},
+		{"a service file that is somewhere else", with(with(fine, serviceFile, ""), strings.TrimSuffix(serviceFile, ".yaml")+".yaml -> /etc/passwd", "-"), "", serviceFile + ": the symbolic link leads to /etc/passwd, where the extension has no file", "itself"},
 		{"the same service twice", with(fine, "rootfs/usr/local/etc/containers/x.yaml", fine[serviceFile]), "", "rootfs/usr/local/etc/containers/x.yaml: name: rootfs/usr/local/etc/containers/hello-world.yaml is called \"hello-world\" too", "another name"},
 		{"no container", change(serviceFile, "name: hello-world", "name: hello"), "", serviceFile + ": name: there is no folder /usr/local/lib/containers/hello", "rootfs/usr/local/lib/containers/hello"},
 		{"no program", with(fine, box+"hello", ""), "", serviceFile + ": container.entrypoint: there is no /hello in the container's root file system", "put the program at " + box + "hello"},
@@ -110,6 +111,10 @@ func TestWhatTheContainerGetsElsewhereIsNotMissed(t *testing.T) {
 		if _, problems := lint(t, write(t, c.files), LintOptions{}); len(problems) > 0 {
 			t.Errorf("%s: %v", c.why, problems)
 		}
+	}
+	linked := with(with(with(fine, serviceFile, ""), strings.TrimSuffix(serviceFile, ".yaml")+".yaml -> ../../share/s.yaml", "-"), "rootfs/usr/local/share/s.yaml", fine[serviceFile])
+	if e, problems := lint(t, write(t, linked), LintOptions{}); len(problems) > 0 || len(e.Services) != 1 {
+		t.Errorf("a service file behind a link: %v", problems)
 	}
 	loop := with(with(fine, box+"hello", ""), box+"hello -> hello", "-")
 	if _, problems := lint(t, write(t, loop), LintOptions{}); problems.Err() == nil {

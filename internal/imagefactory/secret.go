@@ -24,15 +24,18 @@ type form struct {
 // Of a value that begins with a $ nothing is said: it is a variable that each machine fills in for itself.
 var forms = []form{
 	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY|\bAGE-SECRET-KEY-1`)},
-	{"an access token", regexp.MustCompile(`\b(tskey-|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|hvs\.|npm_|dckr_pat_|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|sk-[A-Za-z0-9_-]{20})`)},
+	{"an access token", regexp.MustCompile(`\b(tskey-|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|hvs\.[A-Za-z0-9_-]{24}|npm_[A-Za-z0-9]{30}|dckr_pat_|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|sk-[A-Za-z0-9_-]{20})`)},
 	{"a signed token (JWT)", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.`)},
 	{"a password in a URL", regexp.MustCompile(`://[^/\s:@]*:[^/\s@$][^/\s@]*@`)},
 	{"a token in a URL", regexp.MustCompile(`://[^/\s:@$]{20,}@`)},
 	{"a join token of SideroLink", regexp.MustCompile(`(?i)\bjoin_?token["']?\s*[=:]\s*["']?[^\s"'$]`)},
-	{"a join token of Talos or Kubernetes", regexp.MustCompile(`(^|[^a-z0-9.])[a-z0-9]{6}\.[a-z0-9]{16}($|[^a-z0-9.])`)},
 	{"a whole machine config", regexp.MustCompile(`^` + regexp.QuoteMeta(constants.KernelParamConfig) + `\.(inline|early)=`)},
 	{"a password, token or key", regexp.MustCompile(`(?i)(passw(or)?d|passphrase|secret|token|credentials?|(auth|private|preshared|api|access)[_-]?key|\bpsk|\bkeydata)["']?\s*[=:]\s*["']?[^\s"'$]`)},
 }
+
+// joinToken is the form of the tokens by which machines join; a host name may have it too, but none with digits at its
+// end.
+var joinToken = regexp.MustCompile(`(?:^|[^a-z0-9.])[a-z0-9]{6}\.([a-z0-9]{16})(?:$|[^a-z0-9.])`)
 
 // keys in PEM are written in base64 all over Talos' configs.
 var base64PEM = regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/]+`)
@@ -43,6 +46,9 @@ func secretIn(text string) string {
 		if f.form.MatchString(text) {
 			return f.what
 		}
+	}
+	if found := joinToken.FindStringSubmatch(text); found != nil && strings.ContainsAny(found[1], "0123456789") {
+		return "a join token of Talos or Kubernetes"
 	}
 	for _, encoded := range base64PEM.FindAllString(text, -1) {
 		head := encoded[:min(len(encoded), 80)/4*4]

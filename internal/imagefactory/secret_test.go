@@ -97,7 +97,7 @@ func TestHarmlessSchematicsPass(t *testing.T) {
 			"net.ifnames=0", "console=tty1", "-console", "module.sig_enforce=1", "mitigations=off", "ip=10.0.0.1::10.0.0.254:255.255.255.0::eth0:off",
 			"talos.logging.kernel=tcp://10.0.0.5:5044/", "siderolink.api=https://omni.example.org", "talos.config=https://host/config?h=${hostname}&m=${mac}&s=${serial}&u=${uuid}&code=${code}",
 			"talos.config.oauth.token_url=https://login.example.org/token", "talos.config.oauth.client_id=machines", `dyndbg="file drivers/usb/* +p"`,
-			"modprobe.blacklist=nouveau", "talos.environment=https_proxy=http://proxy.example.org:3128", "nvme_core.io_timeout=4294967295",
+			"modprobe.blacklist=nouveau", "talos.config=https://config.internalnetworks/c", "ntp=hvs.example.org", "talos.environment=https_proxy=http://proxy.example.org:3128", "nvme_core.io_timeout=4294967295",
 		}}},
 		{"a network in META", fleet.Customization{Meta: []fleet.MetaValue{{Key: 0xa, Value: "addresses: [{address: 203.0.113.7/32, linkName: eth0}]\n"}}}},
 		{"disks encrypted by what the machine is", fleet.Customization{Meta: []fleet.MetaValue{{Key: 0x9, Value: `{"EncryptionKeys":[{"KeyNodeID":{},"KeySlot":0}]}`}}}},

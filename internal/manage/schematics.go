@@ -52,8 +52,8 @@ func (m *Manager) UpdateSchematic(ctx context.Context, actor, ref string, edit S
 	if s, err = m.Store.Schematic(ctx, ref); err != nil {
 		return s, err
 	}
-	if s.Name = firstOf(edit.Name, s.Name); edit.Name != "" {
-		if err := fleet.CheckName("schematic", s.Name); err != nil {
+	if edit.Name != "" {
+		if err := fleet.CheckName("schematic", edit.Name); err != nil {
 			return s, err
 		}
 	}
@@ -71,6 +71,7 @@ func (m *Manager) UpdateSchematic(ctx context.Context, actor, ref string, edit S
 		if err := m.mayChangeSchematic(ctx, was, old, edit.Based, s.YAML); err != nil {
 			return nil, err
 		}
+		s.Name = firstOf(edit.Name, was.Name)
 		return &edited{doing: "change schematic " + was.Name, write: func(e *store.Edit) error {
 			if err := e.UpdateSchematic(ctx, s); err != nil {
 				return err
