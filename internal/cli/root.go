@@ -12,9 +12,9 @@ func (p *program) root() *cobra.Command {
 	root := p.noun("talos-manager", "From rented servers to healthy Talos clusters",
 		`Talos Manager turns rented Hetzner servers into healthy Talos Linux clusters.
 
-Start a manager with "serve", or see one at work on a simulated Hetzner with "demo". All other commands talk to a
-running manager. They find it by --url and --token, by TALOS_MANAGER_URL and TALOS_MANAGER_TOKEN, or by the context
-that "talos-manager context add" made.
+Start a manager with "serve", or see one at work on a simulated Hetzner with "demo". Commands that work on files need
+none; all others talk to a running manager. They find it by --url and --token, by TALOS_MANAGER_URL and
+TALOS_MANAGER_TOKEN, or by the context that "talos-manager context add" made.
 
 Exit codes: 0 all well, 1 another error, 2 wrong usage, 3 invalid, 4 not found, 5 conflict, 6 refused because it would
 do harm, 7 not logged in or not allowed, 8 does not answer, 9 budget used up, 10 an operation failed.`)
