@@ -20,12 +20,15 @@ func (m *Manager) SaveConfigAs(ctx context.Context, actor string, c fleet.Config
 	if c.ID == "" {
 		verb, c.ID = "config.create", fleet.NewID()
 	}
-	c.Revision = how.Base
 	err = m.save(ctx, func(now *snapshot) (*edited, error) {
 		old, known := now.Configs[c.ID]
 		if !known && verb == "config.update" {
 			return nil, fleet.Errorf(fleet.NotFound, "no config %q", c.ID).WithHint("`talos-manager config list` shows all")
 		}
+		how := how
+		how.Base = wholeBase(how.Base, old.Layer())
+		c := c
+		c.Revision = how.Base
 		t, err := m.tryConfig(ctx, now, c, old, how)
 		if err != nil {
 			return nil, err
@@ -65,7 +68,7 @@ func (m *Manager) tryConfig(ctx context.Context, now *snapshot, c, old fleet.Con
 		return t, t.hideAll(err)
 	}
 	if how.Draft {
-		return t, nil
+		return t, mayRedraft(&of, old.Layer(), how.Base)
 	}
 	return t, m.check(ctx, t)
 }

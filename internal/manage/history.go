@@ -117,8 +117,7 @@ func (m *Manager) Publish(ctx context.Context, actor string, ref LayerRef, how S
 			return nil, err
 		}
 		if old.DraftBase != old.Revision {
-			return nil, fleet.Errorf(fleet.Conflict, "%s was changed since its draft was made", of.what).
-				WithHint("look at the difference between %s and %s, and save the draft again", RevisionDraft, RevisionCurrent)
+			return nil, mayRedraft(&of, old, "")
 		}
 		change := store.LayerEdit{Contents: c, Verb: store.VerbPublish, Base: old.Revision, Why: how.Why}
 		return m.layerEdit(ctx, now, actor, of, old, change, changesOf(old.Contents, c), &saved)
@@ -190,6 +189,27 @@ func (m *Manager) Drafts(ctx context.Context) ([]Draft, error) {
 	return all, nil
 }
 
+// wholeBase is the revision that a base names by its beginning, as revisions are shown.
+func wholeBase(base string, l fleet.Layer) string {
+	const shortest = 8
+	for _, revision := range []string{l.Revision, l.Draft} {
+		if len(base) >= shortest && strings.HasPrefix(revision, base) {
+			return revision
+		}
+	}
+	return base
+}
+
+// mayRedraft refuses to save a draft once more that was made on what is not in effect any more: published, it would take
+// back what others changed since. Whoever has looked at that says so by basing it on what is in effect.
+func mayRedraft(of *target, l fleet.Layer, base string) error {
+	if l.Draft == "" || l.DraftBase == l.Revision || base == l.Revision {
+		return nil
+	}
+	return fleet.Errorf(fleet.Conflict, "%s was changed since its draft was made", of.what).
+		WithHint("look at the difference between %s and %s; save the draft on base %.12s when it has that change, or discard it", RevisionDraft, RevisionCurrent, l.Revision)
+}
+
 // draft finds a layer that has a draft.
 func (m *Manager) draft(ctx context.Context, now *snapshot, ref LayerRef, base string) (of target, l fleet.Layer, c fleet.Contents, err error) {
 	if of, err = m.find(ctx, now, ref); err != nil {
@@ -199,7 +219,7 @@ func (m *Manager) draft(ctx context.Context, now *snapshot, ref LayerRef, base s
 	if l.Draft == "" {
 		return of, l, c, noDraft(of)
 	}
-	if base != "" && base != l.Draft && base != l.Revision {
+	if base = wholeBase(base, l); base != "" && base != l.Draft && base != l.Revision {
 		return of, l, c, fleet.Errorf(fleet.Conflict, "the draft of %s was changed by somebody else meanwhile", of.what).WithHint("look at it again")
 	}
 	c, err = m.Store.Contents(ctx, l.Draft)

@@ -179,7 +179,12 @@ func (m *Manager) EditLayer(ctx context.Context, actor string, ref LayerRef, how
 
 // layerEdit checks a change of a layer, and says how to write it.
 func (m *Manager) layerEdit(ctx context.Context, now *snapshot, actor string, of target, old fleet.Layer, c store.LayerEdit, what string, saved *fleet.Layer) (*edited, error) {
-	c.Scope, c.OwnerID, c.Actor = of.scope, of.owner, actor
+	c.Scope, c.OwnerID, c.Actor, c.Base = of.scope, of.owner, actor, wholeBase(c.Base, old)
+	if c.Verb == store.VerbDraft {
+		if err := mayRedraft(&of, old, c.Base); err != nil {
+			return nil, err
+		}
+	}
 	t := now.try(of.what)
 	t.setLayer(of, c.Contents)
 	if err := m.touch(ctx, t); err != nil {

@@ -249,8 +249,11 @@ func TestADraftIsInEffectNowhereUntilItIsPublished(t *testing.T) {
 		t.Errorf("drafts %+v", all)
 	}
 	_, err = l.Publish(ctx, "ada", ref, manage.Save{})
-	refused(t, "eve's change would be lost", err, fleet.Conflict, "changed since its draft", "save the draft again")
-	ok(l.AddPatch(ctx, "bob", ref, fleet.Patch{Name: "c", Text: sysctl("vm.c", "1")}, -1, manage.Save{Draft: true}))(t)
+	refused(t, "eve's change would be lost", err, fleet.Conflict, "changed since its draft", "or discard it")
+	_, err = l.SwitchPatch(ctx, "bob", ref, "a", false, manage.Save{Draft: true})
+	refused(t, "nor does bob take it back by the way", err, fleet.Conflict, "changed since its draft", "difference between draft and current")
+	current, _, _ := l.Layer(ctx, ref)
+	ok(l.AddPatch(ctx, "bob", ref, fleet.Patch{Name: "c", Text: sysctl("vm.c", "1")}, -1, manage.Save{Draft: true, Base: current.Revision}))(t)
 	published := ok(l.Publish(ctx, "ada", ref, manage.Save{Why: "tested"}))(t)
 	if published.Draft != "" || len(published.Patches) != 3 || !strings.Contains(l.yaml(t, "worker-1"), "vm.b") {
 		t.Errorf("published %+v", published)
@@ -329,7 +332,9 @@ func TestWhoSavesOnAnOldRevisionIsTold(t *testing.T) {
 	second := l.set(t, ref, fleet.Patch{Name: "a", Text: sysctl("vm.a", "2")})
 	_, err := l.RemovePatch(ctx, "test", ref, "a", manage.Save{Base: first.Revision})
 	refused(t, "on the first", err, fleet.Conflict, "meanwhile", "save again")
-	ok(l.RemovePatch(ctx, "test", ref, "a", manage.Save{Base: second.Revision}))(t)
+	ok(l.SwitchPatch(ctx, "test", ref, "a", false, manage.Save{Base: second.Revision}))(t)
+	third, _, _ := l.Layer(ctx, ref)
+	ok(l.RemovePatch(ctx, "test", ref, "a", manage.Save{Base: third.Revision[:12]}))(t) // as it is shown
 }
 
 func TestTwoSavesAtOnceLoseNothing(t *testing.T) {
