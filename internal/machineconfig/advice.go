@@ -33,7 +33,7 @@ func adviceFor(text string, contract *config.VersionContract) string {
 	case has("cni", "CNI", "Flannel", "flannel", "cluster network config"):
 		return "since Talos 1.14 write the document KubeNetworkConfig; remove Flannel with the document kind: KubeFlannelCNIConfig and $patch: delete"
 	case has("proxy"):
-		return "since Talos 1.14 remove kube-proxy with the document kind: KubeProxyConfig and $patch: delete"
+		return "since Talos 1.14 switch kube-proxy off with the document kind: KubeProxyConfig and enabled: false"
 	case has("control plane machines", "non-controlplane nodes"):
 		return "limit the patch to the role controlplane"
 	case has("lookup failed"):

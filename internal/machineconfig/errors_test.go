@@ -30,7 +30,7 @@ func TestPatchesOfOlderGuidesSayWhatToWriteInstead(t *testing.T) {
 		{"node document", "apiVersion: v1alpha1\nkind: KubeNodeConfig\nlabels: {a: b}\n", fleet.ControlPlane, [4]outcome{{"known since Talos v1.14", "machine.nodeLabels"}, {"known since Talos v1.14", "machine.nodeLabels"}, {"known since Talos v1.14", "machine.nodeLabels"}}},
 		{"kubelet mounts", "machine: {kubelet: {extraMounts: [{destination: /var/local, source: /var/local, type: bind, options: [bind]}]}}", fleet.Worker, [4]outcome{fine, fine, fine, {"machine.kubelet: kubelet config is already set", "KubeletConfig"}}},
 		{"no CNI", "cluster:\n  network:\n    cni: {name: none}\n", fleet.ControlPlane, [4]outcome{fine, fine, fine, {"line 2, column 3: cluster.network: ", "KubeNetworkConfig"}}},
-		{"no kube-proxy", "cluster:\n  proxy:\n    disabled: true\n", fleet.ControlPlane, [4]outcome{fine, fine, fine, {"line 2, column 3: cluster.proxy: ", "$patch: delete"}}},
+		{"no kube-proxy", "cluster:\n  proxy:\n    disabled: true\n", fleet.ControlPlane, [4]outcome{fine, fine, fine, {"line 2, column 3: cluster.proxy: ", "enabled: false"}}},
 		{"encryption by its field", "machine: {systemDiskEncryption: {state: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}}}", fleet.Worker, [4]outcome{}},
 		{
 			"encryption twice", "apiVersion: v1alpha1\nkind: VolumeConfig\nname: STATE\nencryption: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n---\nmachine:\n  systemDiskEncryption:\n    state: {provider: luks2, keys: [{nodeID: {}, slot: 0}]}\n", fleet.Worker,
