@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -14,6 +15,7 @@ type Config struct {
 	Revision  string    `json:"revision" doc:"sha256 of the contents, hex"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
+	Hidden    bool      `json:"hidden,omitempty" doc:"secrets were taken out of the texts, so that they cannot be saved as they are"`
 	ConfigContents
 }
 
@@ -75,9 +77,14 @@ func (c *Client) Configs(ctx context.Context) (l List[Config], err error) {
 	return l, c.call(ctx, http.MethodGet, at("/configs"), nil, nil, &l)
 }
 
-// Config reads one by id or name.
+// Config reads one by id or name; secrets are taken out of the texts.
 func (c *Client) Config(ctx context.Context, ref string) (v Config, err error) {
 	return v, c.call(ctx, http.MethodGet, at("/configs/%s", ref), nil, nil, &v)
+}
+
+// ConfigWithSecrets reads a config to change its texts. That secrets were shown is noted in the events.
+func (c *Client) ConfigWithSecrets(ctx context.Context, ref string) (v Config, err error) {
+	return v, c.call(ctx, http.MethodGet, at("/configs/%s", ref), url.Values{"secrets": {"true"}}, nil, &v)
 }
 
 // CreateConfig keeps a new config. It is refused if no server could use it.

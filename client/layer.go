@@ -54,6 +54,7 @@ type Layer struct {
 	Revision string      `json:"revision,omitempty" doc:"sha256 of the contents, hex; absent: never saved"`
 	SavedAt  *time.Time  `json:"savedAt,omitempty"`
 	Draft    *LayerDraft `json:"draft,omitempty" doc:"saved, but not in effect"`
+	Hidden   bool        `json:"hidden,omitempty" doc:"secrets were taken out of the texts, so that they cannot be saved as they are"`
 	ConfigContents
 }
 
@@ -61,6 +62,7 @@ type Layer struct {
 type LayerDraft struct {
 	Revision string `json:"revision" doc:"sha256 of the contents, hex"`
 	Base     string `json:"base,omitempty" doc:"the revision that was in effect when it was saved"`
+	Hidden   bool   `json:"hidden,omitempty" doc:"secrets were taken out of the texts"`
 	ConfigContents
 }
 
@@ -120,6 +122,7 @@ type LayerRevision struct {
 // LayerContentsAt is what a revision holds.
 type LayerContentsAt struct {
 	Revision string `json:"revision" doc:"whole hash; empty: nothing was ever saved"`
+	Hidden   bool   `json:"hidden,omitempty" doc:"secrets were taken out of the texts"`
 	ConfigContents
 }
 
@@ -168,9 +171,14 @@ type BlameLine struct {
 	Why      string    `json:"why,omitempty"`
 }
 
-// Layer reads a layer, with its draft.
+// Layer reads a layer, with its draft; secrets are taken out of the texts.
 func (c *Client) Layer(ctx context.Context, l LayerRef) (v Layer, err error) {
 	return v, c.layer(ctx, http.MethodGet, l, "", nil, nil, &v)
+}
+
+// LayerWithSecrets reads a layer to change its texts. That secrets were shown is noted in the events.
+func (c *Client) LayerWithSecrets(ctx context.Context, l LayerRef) (v Layer, err error) {
+	return v, c.layer(ctx, http.MethodGet, l, "", url.Values{"secrets": {"true"}}, nil, &v)
 }
 
 // UpdateLayer gives a layer new contents. It is refused if that would break a server, unless it is a draft.
@@ -208,9 +216,10 @@ func (c *Client) LayerRevisions(ctx context.Context, l LayerRef) (v List[LayerRe
 	return v, c.layer(ctx, http.MethodGet, l, "/revisions", nil, nil, &v)
 }
 
-// LayerAt reads a revision of a layer: its hash, the beginning of it, "current" or "draft".
-func (c *Client) LayerAt(ctx context.Context, l LayerRef, revision string) (v LayerContentsAt, err error) {
-	return v, c.layer(ctx, http.MethodGet, l, "/revisions/"+url.PathEscape(revision), nil, nil, &v)
+// LayerAt reads a revision of a layer: its hash, the beginning of it, "current" or "draft". With secrets it is noted in
+// the events.
+func (c *Client) LayerAt(ctx context.Context, l LayerRef, revision string, secrets bool) (v LayerContentsAt, err error) {
+	return v, c.layer(ctx, http.MethodGet, l, "/revisions/"+url.PathEscape(revision), url.Values(set{}.flag("secrets", secrets)), nil, &v)
 }
 
 // DiffLayer says what two revisions of a layer differ in.

@@ -15,7 +15,7 @@ import (
 // layerRoutes are the routes of layers: of clusters, of the roles of a cluster, of configs and of servers.
 func (a *api) layerRoutes(h huma.API) {
 	const layer = "/layers/{scope}/{owner}"
-	add(a, h, "show-layer", "GET "+layer, "Show a layer of patches", a.showLayer)
+	add(a, h, "show-layer", "GET "+layer, "Show a layer of patches", a.showLayer, explained(aboutSecrets))
 	add(a, h, "update-layer", "PUT "+layer, "Replace the contents of a layer", a.updateLayer)
 	add(a, h, "add-patch", "POST "+layer+"/patches", "Add a patch to a layer", a.addPatch, created)
 	add(a, h, "change-patch", "PATCH "+layer+"/patches/{name}", "Change, move or switch a patch of a layer", a.changePatch)
@@ -23,7 +23,7 @@ func (a *api) layerRoutes(h huma.API) {
 	add(a, h, "set-variable", "PUT "+layer+"/variables/{name}", "Set an own variable of a layer", a.setVariable)
 	add(a, h, "unset-variable", "POST "+layer+"/variables/{name}/remove", "Take an own variable away from a layer", a.unsetVariable)
 	add(a, h, "list-layer-revisions", "GET "+layer+"/revisions", "List who saved what of a layer, newest first", a.layerRevisions)
-	add(a, h, "show-layer-revision", "GET "+layer+"/revisions/{revision}", "Show what a revision of a layer holds", a.layerAt)
+	add(a, h, "show-layer-revision", "GET "+layer+"/revisions/{revision}", "Show what a revision of a layer holds", a.layerAt, explained(aboutSecrets))
 	add(a, h, "diff-layer", "GET "+layer+"/diff", "Say what two revisions of a layer differ in", a.diffLayer)
 	add(a, h, "blame-layer", "GET "+layer+"/blame", "Say who brought each line of the patches of a layer", a.blameLayer)
 	add(a, h, "revert-layer", "POST "+layer+"/revert", "Make an old revision of a layer effective again", a.revertLayer)
@@ -57,23 +57,41 @@ func (a *api) saved(ctx context.Context, l ByLayer, err error) (*body[client.Lay
 	if err != nil {
 		return nil, err
 	}
-	return a.showLayer(ctx, &l)
+	return a.showLayer(ctx, &struct {
+		ByLayer
+		Secrets
+	}{ByLayer: l})
 }
 
-func (a *api) showLayer(ctx context.Context, in *ByLayer) (*body[client.Layer], error) {
+// Secrets are asked for.
+type Secrets struct {
+	Secrets bool `query:"secrets" doc:"with secrets instead of [secret]; this is noted in the events"`
+}
+
+const aboutSecrets = "Secrets are taken out of patches and variables: [secret] stands for them, and hidden says so. Such a text cannot be saved. Whoever wants to change it asks for it with its secrets, which is noted in the events."
+
+func (a *api) showLayer(ctx context.Context, in *struct {
+	ByLayer
+	Secrets
+},
+) (*body[client.Layer], error) {
 	l, draft, err := a.Manager.Layer(ctx, in.ref())
 	if err != nil {
 		return nil, err
 	}
-	out := client.Layer{Scope: in.Scope, Role: in.Role, Revision: l.Revision, ConfigContents: contents(l.Contents)}
-	if out.Owner, err = a.ownerOf(ctx, in); err != nil {
+	hidden, err := a.Manager.Show(ctx, access.Actor(ctx), in.ref(), in.Secrets.Secrets, &l.Contents, &draft)
+	if err != nil {
+		return nil, err
+	}
+	out := client.Layer{Scope: in.Scope, Role: in.Role, Revision: l.Revision, Hidden: hidden[0], ConfigContents: contents(l.Contents)}
+	if out.Owner, err = a.ownerOf(ctx, &in.ByLayer); err != nil {
 		return nil, err
 	}
 	if !l.SavedAt.IsZero() {
 		out.SavedAt = &l.SavedAt
 	}
 	if l.Draft != "" {
-		out.Draft = &client.LayerDraft{Revision: l.Draft, Base: l.DraftBase, ConfigContents: contents(draft)}
+		out.Draft = &client.LayerDraft{Revision: l.Draft, Base: l.DraftBase, Hidden: hidden[1], ConfigContents: contents(draft)}
 	}
 	return answer(out, nil)
 }
@@ -183,11 +201,19 @@ func (a *api) layerRevisions(ctx context.Context, in *ByLayer) (*body[client.Lis
 
 func (a *api) layerAt(ctx context.Context, in *struct {
 	ByLayer
+	Secrets
 	Revision string `path:"revision" doc:"its hash, the beginning of it, current or draft"`
 },
 ) (*body[client.LayerContentsAt], error) {
 	c, hash, err := a.Manager.Revision(ctx, in.ref(), in.Revision)
-	return answer(client.LayerContentsAt{Revision: hash, ConfigContents: contents(c)}, err)
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := a.Manager.Show(ctx, access.Actor(ctx), in.ref(), in.Secrets.Secrets, &c)
+	if err != nil {
+		return nil, err
+	}
+	return answer(client.LayerContentsAt{Revision: hash, Hidden: hidden[0], ConfigContents: contents(c)}, nil)
 }
 
 func (a *api) diffLayer(ctx context.Context, in *struct {

@@ -272,7 +272,7 @@ func TestConfigsHaveRevisions(t *testing.T) {
 	if len(revisions.Items) != 2 || revisions.Items[1].Revision != first.Revision || revisions.Items[0].Actor != "lab" {
 		t.Errorf("revisions %+v", revisions.Items)
 	}
-	old, err := l.LayerAt(t.Context(), layer, first.Revision[:12])
+	old, err := l.LayerAt(t.Context(), layer, first.Revision[:12], false)
 	l.must(err)
 	if old.Revision != first.Revision || old.Patches[0] != first.Patches[0] {
 		t.Errorf("the first revision is %+v", old)

@@ -37,10 +37,12 @@ func (a *api) routes(h huma.API) {
 
 	add(a, h, "list-configs", "GET /configs", "List the configs", a.listConfigs)
 	add(a, h, "create-config", "POST /configs", "Create a config", a.createConfig, created)
-	add(a, h, "show-config", "GET /configs/{ref}", "Show a config", a.showConfig)
+	add(a, h, "show-config", "GET /configs/{ref}", "Show a config", a.showConfig, explained(aboutSecrets))
 	add(a, h, "update-config", "PUT /configs/{ref}", "Replace a config", a.updateConfig)
 	add(a, h, "delete-config", "DELETE /configs/{ref}", "Forget a config", a.deleteConfig)
 	a.layerRoutes(h)
+	a.lintRoutes(h)
+	a.recipeRoutes(h)
 	add(a, h, "plan", "POST /plan", "Say what a change would do to machine configs", a.plan)
 
 	a.schematicRoutes(h)

@@ -12,7 +12,7 @@ import (
 
 func (p *program) clusterCommand() *cobra.Command {
 	return p.noun("cluster", "Talos and Kubernetes clusters", "",
-		p.clusterCreate(), p.clusterList(), p.clusterShow(), p.clusterBootstrap(), p.clusterTalosconfig(), p.clusterKubeconfig(), p.clusterDelete())
+		p.clusterCreate(), p.clusterList(), p.clusterShow(), p.clusterUpdate(), p.clusterLint(), p.clusterBootstrap(), p.clusterTalosconfig(), p.clusterKubeconfig(), p.clusterDelete())
 }
 
 func (p *program) clusterCreate() *cobra.Command {

@@ -117,14 +117,20 @@ func (p *program) configList() *cobra.Command {
 }
 
 func (p *program) configShow() *cobra.Command {
-	return &cobra.Command{
+	var secrets bool
+	cmd := &cobra.Command{
 		Use: "show CONFIG", Short: "Show a config with its patches", Example: "  talos-manager config show base", Args: takes("CONFIG"),
 		ValidArgsFunction: p.completeBy(configNames, false),
 		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
-			v, err := c.Config(ctx, args[0])
+			get := c.Config
+			if secrets {
+				get = c.ConfigWithSecrets
+			}
+			v, err := get(ctx, args[0])
 			if err != nil {
 				return err
 			}
+			p.hidden(v.Hidden)
 			return p.show(v, func(t *table) {
 				t.field("name", v.Name)
 				t.field("id", v.ID)
@@ -140,6 +146,8 @@ func (p *program) configShow() *cobra.Command {
 			})
 		}),
 	}
+	secretsFlag(cmd, &secrets)
+	return cmd
 }
 
 func (p *program) configUpdate() *cobra.Command {
@@ -157,7 +165,7 @@ installed again.`,
 		if cmd.Flags().NFlag() == 0 {
 			return &usage{text: "config update: nothing is given to change", hint: "--patch-all @FILE, …; more with --help"}
 		}
-		v, err := c.Config(ctx, args[0])
+		v, err := c.ConfigWithSecrets(ctx, args[0])
 		if err != nil {
 			return err
 		}

@@ -101,16 +101,19 @@ func cmpOr(values ...string) string {
 
 func (p *program) layerShow() *cobra.Command {
 	var revision string
+	var secrets bool
 	cmd := p.onLayer("show LAYER", "Show the patches and variables of a layer", "layer show config/base",
 		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
 			if revision == "" {
-				v, err := c.Layer(ctx, l)
+				v, err := layerFor(ctx, c, l, secrets)
+				p.hidden(v.Hidden || v.Draft != nil && v.Draft.Hidden)
 				return p.showLayer(v, err)
 			}
-			v, err := c.LayerAt(ctx, l, revision)
+			v, err := c.LayerAt(ctx, l, revision, secrets)
 			if err != nil {
 				return err
 			}
+			p.hidden(v.Hidden)
 			return p.show(v, func(t *table) {
 				t.field("revision", v.Revision)
 				for _, name := range slices.Sorted(maps.Keys(v.Variables)) {
@@ -122,7 +125,27 @@ func (p *program) layerShow() *cobra.Command {
 			})
 		})
 	cmd.Flags().StringVar(&revision, "revision", "", "with the texts of this revision: its hash, the beginning of it, current or draft")
+	secretsFlag(cmd, &secrets)
 	return cmd
+}
+
+// secretsFlag is for what is shown without secrets otherwise.
+func secretsFlag(cmd *cobra.Command, on *bool) {
+	cmd.Flags().BoolVar(on, "secrets", false, "with the secrets in it; this is noted in the events")
+}
+
+func layerFor(ctx context.Context, c *client.Client, l client.LayerRef, secrets bool) (client.Layer, error) {
+	if secrets {
+		return c.LayerWithSecrets(ctx, l)
+	}
+	return c.Layer(ctx, l)
+}
+
+// hidden says that secrets are not shown.
+func (p *program) hidden(any bool) {
+	if any {
+		p.done("[secret] stands for secrets, and cannot be saved; --secrets shows them")
+	}
 }
 
 func (p *program) layerRevisions() *cobra.Command {

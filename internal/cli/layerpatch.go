@@ -15,12 +15,12 @@ import (
 
 func (p *program) patchCommand() *cobra.Command {
 	return p.noun("patch", "Patches of a layer: add, change, move, switch", aboutLayers,
-		p.patchShow(), p.patchAdd(), p.patchUpdate(), p.patchMove(), p.patchSwitch("on", false), p.patchSwitch("off", true), p.patchRemove())
+		p.patchShow(), p.patchAdd(), p.patchUpdate(), p.patchMove(), p.patchSwitch("on", false), p.patchSwitch("off", true), p.patchModernise(), p.patchRemove())
 }
 
 // planned says what a change of a layer's contents would do.
 func (p *program) planned(ctx context.Context, c *client.Client, l client.LayerRef, edit func(*client.ConfigContents) error) error {
-	v, err := c.Layer(ctx, l)
+	v, err := c.LayerWithSecrets(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -40,9 +40,10 @@ func place(contents *client.ConfigContents, name string) (int, error) {
 }
 
 func (p *program) patchShow() *cobra.Command {
-	return p.onLayer("show LAYER PATCH", "Print the text of a patch", "patch show config/base all",
+	var secrets bool
+	cmd := p.onLayer("show LAYER PATCH", "Print the text of a patch", "patch show config/base all",
 		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			v, err := c.Layer(ctx, l)
+			v, err := layerFor(ctx, c, l, secrets)
 			if err != nil {
 				return err
 			}
@@ -53,9 +54,12 @@ func (p *program) patchShow() *cobra.Command {
 			if p.output != "table" {
 				return p.show(v.Patches[i], nil)
 			}
+			p.hidden(v.Hidden && strings.Contains(v.Patches[i].Text, "[secret]"))
 			_, err = fmt.Fprintln(p.out, strings.TrimRight(v.Patches[i].Text, "\n"))
 			return err
 		})
+	secretsFlag(cmd, &secrets)
+	return cmd
 }
 
 // limitFlags say which servers a patch is for.
@@ -226,9 +230,10 @@ func (p *program) variableCommand() *cobra.Command {
 }
 
 func (p *program) variableList() *cobra.Command {
-	return p.onLayer("list LAYER", "List the variables of a layer", "variable list cluster/prod",
+	var secrets bool
+	cmd := p.onLayer("list LAYER", "List the variables of a layer", "variable list cluster/prod",
 		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
-			v, err := c.Layer(ctx, l)
+			v, err := layerFor(ctx, c, l, secrets)
 			if err != nil {
 				return err
 			}
@@ -240,6 +245,8 @@ func (p *program) variableList() *cobra.Command {
 				}
 			})
 		})
+	secretsFlag(cmd, &secrets)
+	return cmd
 }
 
 func (p *program) variableSet() *cobra.Command {

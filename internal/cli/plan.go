@@ -49,6 +49,11 @@ func (p *program) plan(ctx context.Context, c *client.Client, r client.PlanReque
 	if p.output != "table" {
 		return p.show(made, nil)
 	}
+	return p.showPlan(made, false)
+}
+
+// showPlan prints a plan for people; done says that it was saved already, perhaps as a draft.
+func (p *program) showPlan(made client.Plan, done bool) error {
 	for i, g := range made.Groups {
 		if i > 0 {
 			fmt.Fprintln(p.out)
@@ -67,11 +72,11 @@ func (p *program) plan(ctx context.Context, c *client.Client, r client.PlanReque
 	for _, b := range made.Silent {
 		p.done("%s did not say what they run: %s", strings.Join(b.Servers, ", "), printable(b.Reason))
 	}
-	p.done("%s", summary(made))
+	p.done("%s", summary(made, done))
 	return nil
 }
 
-func summary(made client.Plan) string {
+func summary(made client.Plan, done bool) string {
 	changed, reboots, broken := 0, 0, 0
 	for _, g := range made.Groups {
 		changed += len(g.Servers)
@@ -83,7 +88,10 @@ func summary(made client.Plan) string {
 		broken += len(b.Servers)
 	}
 	text := fmt.Sprintf("%d servers change, %d of them by a reboot; %d stay as they are", changed, reboots, len(made.Unchanged))
-	if broken > 0 {
+	switch {
+	case broken > 0 && done:
+		text += fmt.Sprintf("; %d would break as things are", broken)
+	case broken > 0:
 		text += fmt.Sprintf("; %d would break, so it would be refused", broken)
 	}
 	return text

@@ -15,9 +15,9 @@ import (
 )
 
 func (p *program) recipeCommand() *cobra.Command {
-	return p.noun("recipe", "Patches for common needs, without a manager",
+	return p.noun("recipe", "Patches for common needs",
 		`Recipes are patches for common needs with parameters, in the form that each Talos version wants, together with what
-belongs into the schematic and what is left to do. No manager is needed.`,
+belongs into the schematic and what is left to do. No manager is needed, unless to put them into a layer.`,
 		p.recipeList(), p.recipeShow(), p.recipeApply())
 }
 
@@ -156,27 +156,26 @@ func (p *program) recipeApply() *cobra.Command {
 	var version, directory string
 	var set []string
 	var force bool
+	var on *onlineRecipe
 	cmd := &cobra.Command{
 		Use: "apply RECIPE", Short: "Make the patches of a recipe",
 		Long: `Make the patches of a recipe for a Talos version. They go to stdout, or into a directory, a file each; what belongs into
-the schematic and what is left to do is said beside them.`,
-		Example: "  talos-manager recipe apply kubespan --talos-version v1.13.9 --set mtu=1320", Args: takes("RECIPE"),
-		ValidArgs: recipeNames(),
-		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := recipe.Get(args[0])
+the schematic and what is left to do is said beside them. With --layer a manager puts them into a layer: patches of an
+earlier use are replaced in their places. The version is then that of the clusters the layer is used in.`,
+		Example: "  talos-manager recipe apply kubespan --talos-version v1.13.9 --set mtu=1320\n" +
+			"  talos-manager recipe apply registry-auth --layer config/base --set registry=registry.example.com --set username=ci --set password=@password",
+		Args: takes("RECIPE"), ValidArgs: recipeNames(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params, err := p.parameters(set)
 			if err != nil {
 				return err
 			}
-			params := recipe.Params{}
-			for _, s := range set {
-				name, value, ok := strings.Cut(s, "=")
-				if !ok {
-					return &usage{text: fmt.Sprintf("--set %s has no value", s), hint: "write --set NAME=VALUE, or NAME=@FILE"}
-				}
-				if value, err = p.read("set", value); err != nil {
-					return err
-				}
-				params[name] = value
+			if on.asked(cmd) {
+				return p.applyOnline(cmd, args, on, params)
+			}
+			r, err := recipe.Get(args[0])
+			if err != nil {
+				return err
 			}
 			made, err := r.Apply(version, params)
 			if err != nil {
@@ -192,7 +191,28 @@ the schematic and what is left to do is said beside them.`,
 	f.BoolVarP(&force, "force", "f", false, "overwrite files")
 	must(cmd.MarkFlagDirname("directory"))
 	completeVersions(cmd, "talos-version")
+	on = p.onlineFlags(cmd)
 	return cmd
+}
+
+// parameters reads what --set says.
+func (p *program) parameters(set []string) (recipe.Params, error) {
+	params := recipe.Params{}
+	for _, s := range set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, &usage{text: fmt.Sprintf("--set %s has no value", name), hint: "write --set NAME=VALUE, or NAME=@FILE"}
+		}
+		text, err := p.read("set", value)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(value, "@") {
+			text = strings.TrimRight(text, "\r\n")
+		}
+		params[name] = text
+	}
+	return params, nil
 }
 
 func (p *program) showRecipe(made recipe.Result, directory string, force bool) error {

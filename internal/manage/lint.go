@@ -49,7 +49,7 @@ type effective struct {
 // LintUpgrade says what a Talos version would refuse or ignore of the patches that are in effect for the servers of a
 // cluster: before an upgrade, what has to be done first. A version that is not later is looked at by itself.
 func (m *Manager) LintUpgrade(ctx context.Context, cluster, talosVersion string) (l UpgradeLint, err error) {
-	if err := machineconfig.CheckTalos(talosVersion); err != nil {
+	if err := CheckLintable(talosVersion); err != nil {
 		return l, err
 	}
 	now, _, err := m.Renderer.now(ctx)

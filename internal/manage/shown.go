@@ -41,6 +41,28 @@ func (m *Manager) Hide(ctx context.Context, all ...*fleet.Contents) ([]bool, err
 	return hid, nil
 }
 
+// Show takes the secrets out of contents of a layer, as Hide does, or leaves them for somebody who asked for them. Then
+// it is noted in the events, before they are handed out, if there are any.
+func (m *Manager) Show(ctx context.Context, actor string, ref LayerRef, secrets bool, all ...*fleet.Contents) ([]bool, error) {
+	if !secrets {
+		return m.Hide(ctx, all...)
+	}
+	shown := make([]*fleet.Contents, len(all))
+	for i, c := range all {
+		copied := c.Clone()
+		shown[i] = &copied
+	}
+	held, err := m.Hide(ctx, shown...)
+	if err != nil || !slices.Contains(held, true) {
+		return held, err
+	}
+	_, of, err := m.locate(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return make([]bool, len(all)), m.audit(ctx, actor, of.subject+".patches.secrets", of.subject, of.id, "patches of "+of.what+" shown with secrets")
+}
+
 // hideText takes secrets out of a text and leaves its lines in their places.
 func hideText(hidden *diff.Redactor, text string) string {
 	shown := strings.Join(hideLines(hidden, text), "\n")

@@ -1,19 +1,35 @@
 package manage
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/modernise"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
+// CheckLintable refuses what is no Talos version, or one whose documents and fields this program does not know.
+func CheckLintable(version string) error {
+	minor := strings.TrimPrefix(strings.TrimSpace(version), "v")
+	if parts := strings.Split(minor, "."); len(parts) == 3 {
+		minor = parts[0] + "." + parts[1]
+	}
+	known := schema.Versions()
+	if !slices.Contains(known, "v"+minor) {
+		return fleet.Errorf(fleet.Invalid, "Talos version %q: what it knows is not known", version).
+			WithHint("this program knows %s to %s; write %s", known[0], known[len(known)-1], machineconfig.NewestTalos())
+	}
+	return nil
+}
+
 // Lint looks at a text by itself: a patch or a machine config. With from, only what an upgrade from that version would
 // find is listed.
 func Lint(text, talosVersion, from string) ([]schema.Finding, error) {
 	for _, v := range []string{talosVersion, firstOf(from, talosVersion)} {
-		if err := machineconfig.CheckTalos(v); err != nil {
+		if err := CheckLintable(v); err != nil {
 			return nil, err
 		}
 	}
