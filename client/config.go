@@ -15,7 +15,7 @@ type Config struct {
 	Revision  string    `json:"revision" doc:"sha256 of the contents, hex"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
-	Hidden    bool      `json:"hidden,omitempty" doc:"secrets were taken out of the texts, so that they cannot be saved as they are"`
+	Hidden    bool      `json:"hidden,omitempty" doc:"secrets were taken out of the texts"`
 	ConfigContents
 }
 

@@ -54,7 +54,7 @@ type Layer struct {
 	Revision string      `json:"revision,omitempty" doc:"sha256 of the contents, hex; absent: never saved"`
 	SavedAt  *time.Time  `json:"savedAt,omitempty"`
 	Draft    *LayerDraft `json:"draft,omitempty" doc:"saved, but not in effect"`
-	Hidden   bool        `json:"hidden,omitempty" doc:"secrets were taken out of the texts, so that they cannot be saved as they are"`
+	Hidden   bool        `json:"hidden,omitempty" doc:"secrets were taken out of the texts"`
 	ConfigContents
 }
 

@@ -60,7 +60,7 @@ type Assignment struct {
 	PrivateIP     string `json:"privateIP,omitempty" doc:"without prefix length"`
 	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only disk of 10 GB or more"`
 	EphemeralDisk string `json:"ephemeralDisk,omitempty" doc:"wwid:… of a disk or uuid:… of an md array"`
-	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML; not in lists"`
+	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML, with [secret] in place of secrets; not in lists"`
 	Draft         bool   `json:"draft,omitempty" doc:"kept, but not in effect: the server cannot be installed until it is assigned without"`
 }
 

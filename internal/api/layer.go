@@ -68,7 +68,7 @@ type Secrets struct {
 	Secrets bool `query:"secrets" doc:"with secrets instead of [secret]; this is noted in the events"`
 }
 
-const aboutSecrets = "Secrets are taken out of patches and variables: [secret] stands for them, and hidden says so. Such a text cannot be saved. Whoever wants to change it asks for it with its secrets, which is noted in the events."
+const aboutSecrets = "Secrets are taken out of patches and variables: [secret] stands for them, and hidden says so. A patch or variable that is saved exactly as it was shown keeps its secrets; a changed text with [secret] in it is refused. Whoever wants to change one asks for it with its secrets, which is noted in the events."
 
 func (a *api) showLayer(ctx context.Context, in *struct {
 	ByLayer

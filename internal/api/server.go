@@ -103,6 +103,9 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 		if err != nil {
 			return out, err
 		}
+		if _, err := a.Manager.Hide(ctx, &own.Contents); err != nil {
+			return out, err
+		}
 		out.Assignment.Patch = own.Text(fleet.PatchOwn)
 	}
 	if s.Facts.At.IsZero() {

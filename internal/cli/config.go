@@ -165,7 +165,7 @@ installed again.`,
 		if cmd.Flags().NFlag() == 0 {
 			return &usage{text: "config update: nothing is given to change", hint: "--patch-all @FILE, …; more with --help"}
 		}
-		v, err := c.ConfigWithSecrets(ctx, args[0])
+		v, err := c.Config(ctx, args[0])
 		if err != nil {
 			return err
 		}

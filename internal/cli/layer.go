@@ -144,7 +144,7 @@ func layerFor(ctx context.Context, c *client.Client, l client.LayerRef, secrets 
 // hidden says that secrets are not shown.
 func (p *program) hidden(any bool) {
 	if any {
-		p.done("[secret] stands for secrets, and cannot be saved; --secrets shows them")
+		p.done("[secret] stands for secrets; --secrets shows them, to change the text around them")
 	}
 }
 

@@ -20,7 +20,7 @@ func (p *program) patchCommand() *cobra.Command {
 
 // planned says what a change of a layer's contents would do.
 func (p *program) planned(ctx context.Context, c *client.Client, l client.LayerRef, edit func(*client.ConfigContents) error) error {
-	v, err := c.LayerWithSecrets(ctx, l)
+	v, err := c.Layer(ctx, l)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,9 @@ func (m *Manager) tryAssignment(ctx context.Context, now *snapshot, s fleet.Serv
 	is.Assignment = a
 	t.setServer(s, is)
 	if change.Patch != nil {
+		was := own.Clone()
 		own.SetText(fleet.PatchOwn, *change.Patch)
+		now.unhide(&own, was)
 		of.cluster, of.role = now.Clusters[a.ClusterID], a.Role
 		t.setLayer(of, own)
 	}

@@ -29,6 +29,7 @@ func (m *Manager) SaveConfigAs(ctx context.Context, actor string, c fleet.Config
 		how.Base = wholeBase(how.Base, old.Layer())
 		c := c
 		c.Revision = how.Base
+		now.unhide(&c.Contents, old.Contents)
 		t, err := m.tryConfig(ctx, now, c, old, how)
 		if err != nil {
 			return nil, err

@@ -168,6 +168,7 @@ func (m *Manager) EditLayer(ctx context.Context, actor string, ref LayerRef, how
 		if err := edit(&c); err != nil {
 			return nil, err
 		}
+		now.unhide(&c, base, old.Contents)
 		change := store.LayerEdit{Contents: c, Verb: store.VerbSave, Base: how.Base, Why: how.Why}
 		if how.Draft {
 			change.Verb = store.VerbDraft

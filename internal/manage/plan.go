@@ -111,6 +111,9 @@ func (m *Manager) tryChange(ctx context.Context, now *snapshot, c Change) (*tria
 		if err != nil {
 			return nil, err
 		}
+		old := now.Layer(of.scope, of.owner)
+		draft, _ := now.ContentsOf(old.Draft)
+		now.unhide(&l.Contents, old.Contents, draft)
 		t.setLayer(of, l.Contents)
 		if err := checkContents(&of, &l.Contents); err != nil {
 			return nil, t.hideAll(err)
@@ -160,7 +163,9 @@ func (m *Manager) tryAssign(ctx context.Context, t *trial, a ServerAssign) error
 			return err
 		}
 		own := t.after.contents(fleet.ScopeServer, s.ID).Clone()
+		was := own.Clone()
 		own.SetText(fleet.PatchOwn, *a.Patch)
+		t.before.unhide(&own, was)
 		t.setLayer(of, own)
 	}
 	t.setServer(s, is)

@@ -45,8 +45,20 @@ func TestSecretsOfPatchesAreHiddenInEveryForm(t *testing.T) {
 		if !hid[0] || strings.Contains(text, "sesame") || !strings.Contains(text, c.kept) || strings.Count(shown.Patches[0].Text, "\n") != strings.Count(whole.Patches[0].Text, "\n") {
 			t.Errorf("%s: shown as %s", c.why, text)
 		}
-		_, err = l.SetLayer(ctx, "test", layer, shown, manage.Save{})
-		refused(t, c.why+", saved as shown", err, fleet.Invalid, "taken out", "secret itself")
+		// Handed back as it was shown it stays as it is; changed, it is refused.
+		back := shown.Clone()
+		back.Patches = append(back.Patches, fleet.Patch{Name: "another", Text: sysctl("vm.z", "1")})
+		saved := ok(l.SetLayer(ctx, "test", layer, back, manage.Save{Draft: true, Base: contents.Draft}))(t)
+		_, draft, _ = l.Layer(ctx, layer)
+		if draft.Text("p") != c.text || draft.Patch("another") != 1 || fmt.Sprint(draft.Variables) != fmt.Sprint(whole.Variables) {
+			t.Errorf("%s: handed back it is %+v", c.why, draft)
+		}
+		if strings.Contains(shown.Patches[0].Text, "[secret]") {
+			back.Patches[0].Text += "\n# mine\n"
+			_, err = l.SetLayer(ctx, "test", layer, back, manage.Save{Draft: true, Base: saved.Draft})
+			refused(t, c.why+", changed as shown", err, fleet.Invalid, "taken out", "secret itself")
+		}
+		contents.Draft = saved.Draft
 		d := ok(l.DiffRevisions(ctx, layer, first(t, l, layer), manage.RevisionCurrent))(t)
 		b := ok(l.Blame(ctx, layer))(t)
 		p, err := l.Plan(ctx, manage.Change{Layers: []manage.LayerChange{{LayerRef: layer}}}, manage.PlanOptions{})

@@ -12,13 +12,17 @@ import (
 )
 
 // Hide takes the secrets out of contents of layers, for people who only look: texts keep their lines and comments.
-// It says of which something was taken. What is left cannot be saved: see checkShown.
+// It says of which something was taken. A patch or variable that is saved as it was shown stays as it is: see unhide.
 func (m *Manager) Hide(ctx context.Context, all ...*fleet.Contents) ([]bool, error) {
 	now, _, err := m.Renderer.now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := now.known()
+	return now.hide(all...), nil
+}
+
+func (n *snapshot) hide(all ...*fleet.Contents) []bool {
+	k := n.known()
 	for _, c := range all {
 		k.contents(*c)
 	}
@@ -27,18 +31,42 @@ func (m *Manager) Hide(ctx context.Context, all ...*fleet.Contents) ([]bool, err
 		shown := c.Clone()
 		for j := range shown.Patches {
 			p := &shown.Patches[j]
-			p.Text = hideText(now.bundles(), hideText(own, p.Text))
+			p.Text = hideText(n.bundles(), hideText(own, p.Text))
 			hid[i] = hid[i] || p.Text != c.Patches[j].Text
 		}
 		for name, value := range shown.Variables {
-			if shown.Variables[name] = now.bundles().String(own.String(value)); k.names.has(name) {
+			if shown.Variables[name] = n.bundles().String(own.String(value)); k.names.has(name) {
 				shown.Variables[name] = diff.Secret
 			}
 			hid[i] = hid[i] || shown.Variables[name] != value
 		}
 		*c = shown
 	}
-	return hid, nil
+	return hid
+}
+
+// unhide gives patches and variables that somebody hands back as they were shown, their secrets again. What was changed
+// is left for checkShown to refuse: nobody can tell which secret belongs where in it.
+func (n *snapshot) unhide(c *fleet.Contents, was ...fleet.Contents) {
+	if checkShown("", c) == nil {
+		return
+	}
+	*c = c.Clone()
+	for _, old := range was {
+		shown := old.Clone()
+		n.hide(&shown)
+		for i := range c.Patches {
+			p := &c.Patches[i]
+			if j := shown.Patch(p.Name); j >= 0 && shown.Patches[j].Text == p.Text {
+				p.Text = old.Patches[j].Text
+			}
+		}
+		for name, value := range c.Variables {
+			if before, ok := shown.Variables[name]; ok && before == value {
+				c.Variables[name] = old.Variables[name]
+			}
+		}
+	}
 }
 
 // Show takes the secrets out of contents of a layer, as Hide does, or leaves them for somebody who asked for them. Then
@@ -105,5 +133,5 @@ func stands(text string) bool {
 
 func shownError(format string, args ...any) error {
 	return fleet.Errorf(fleet.Invalid, format, args...).
-		WithHint("write the secret itself; the texts with their secrets are shown to who asks for them, which is noted in the events")
+		WithHint("write the secret itself, or leave the whole as it was shown; secrets are shown to who asks for them, which is noted in the events")
 }

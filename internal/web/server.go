@@ -17,7 +17,7 @@ import (
 // serverData is the page of one server.
 type serverData struct {
 	Server     fleet.Server
-	Patch      string // its own
+	Patch      string // its own, without secrets
 	Row        serverRow
 	Account    string
 	Config     string // name of the one it was given itself
@@ -85,6 +85,9 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 	d.Server.SeenAt = d.Server.SeenAt.UTC()
 	own, err := s.store.Layer(ctx, fleet.ScopeServer, d.Server.ID)
 	if err != nil {
+		return d, err
+	}
+	if _, err := s.Manager.Hide(ctx, &own.Contents); err != nil {
 		return d, err
 	}
 	d.Patch = own.Text(fleet.PatchOwn)
