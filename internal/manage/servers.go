@@ -20,6 +20,9 @@ func (m *Manager) RenameServer(ctx context.Context, actor, ref, name string) (fl
 	if err := m.mayRename(ctx, s, name); err != nil {
 		return s, err
 	}
+	if err := m.tryName(ctx, s, name); err != nil {
+		return s, err
+	}
 	if err := driver.Rename(ctx, s.ProviderID, name); err != nil {
 		return s, err
 	}
@@ -31,6 +34,24 @@ func (m *Manager) RenameServer(ctx context.Context, actor, ref, name string) (fl
 	return s, m.audit(ctx, actor, "server.rename", "server", s.ID, "renamed "+old+" to "+name)
 }
 
+// tryName makes the machine config of an assigned server under another name, which patches may use.
+func (m *Manager) tryName(ctx context.Context, s fleet.Server, name string) error {
+	if !s.Assignment.Assigned() || s.Assignment.Draft {
+		return nil
+	}
+	now, _, err := m.Renderer.now(ctx)
+	if err != nil {
+		return err
+	}
+	t := now.try("renaming server " + s.Name)
+	t.alone = true
+	is := s
+	is.Name = name
+	t.setServer(s, is)
+	return m.check(ctx, t)
+}
+
+// mayRename refuses to rename a node, and to give a cluster two nodes of one name.
 func (m *Manager) mayRename(ctx context.Context, s fleet.Server, name string) error {
 	if !s.Assignment.Assigned() {
 		return nil

@@ -123,6 +123,14 @@ func TestAServerIsRenamedAtItsProviderUnlessANodeHasTheName(t *testing.T) {
 	refused(t, "no DNS label", err, fleet.Invalid, "DNS label", "63")
 	_, err = l.RenameServer(t.Context(), "test", "uno", "two")
 	refused(t, "two nodes of one name", err, fleet.Conflict, `"two"`, "another name")
+	l.set(t, manage.LayerRef{Scope: fleet.ScopeServer, Owner: "uno"}, fleet.Patch{
+		Name: "size", Text: "apiVersion: v1alpha1\nkind: UserVolumeConfig\nname: ${server_name}\nprovisioning: {maxSize: 10GB, minSize: 10GB, diskSelector: {match: system_disk}}\n",
+	})
+	_, err = l.RenameServer(t.Context(), "test", "uno", strings.Repeat("long", 10))
+	refused(t, "a name that its patches cannot take", err, fleet.Invalid, `patch "size"`, "")
+	if there := ok(driver.Server(t.Context(), s.ProviderID))(t); there.Name != "uno" {
+		t.Errorf("the provider says %q", there.Name)
+	}
 	l.becomes(t, "uno", fleet.Ready)
 	_, err = l.RenameServer(t.Context(), "test", "uno", "eins")
 	refused(t, "a node has the name", err, fleet.Refused, "node of that name", "installed anew")
