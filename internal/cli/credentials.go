@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -60,38 +61,67 @@ func (p *program) credentials(what, short, long string, fetch func(*client.Clien
 	return cmd
 }
 
+// free refuses to write over what is there.
 func free(file string) error {
-	_, err := os.Lstat(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && special(file):
 		return nil
-	}
-	if err != nil {
-		return fleet.Errorf(fleet.Invalid, "--file: %w", err)
+	case err != nil:
+		return unwritable(err)
+	case info.IsDir():
+		return fleet.Errorf(fleet.Invalid, "%s is a directory", file).WithHint("name a file")
 	}
 	return fleet.Errorf(fleet.Refused, "%s is there already", file).WithHint("name another file, or overwrite it with --force")
 }
 
+// special says whether a name stands for something that can only be written to, and never replaced: /dev/null,
+// /dev/stdout, a pipe.
+func special(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
 // keep writes a file that only its owner can read, in one go; a file that somebody made meanwhile stays unless forced.
 func keep(file string, text []byte, force bool) error {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	name := file
-	if force {
-		name = file + ".new"
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	switch {
+	case special(file):
+		return pour(file, os.O_WRONLY, text)
+	case !force:
+		err := pour(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, text)
+		if errors.Is(err, fs.ErrExist) {
+			err = free(file)
+		}
+		return err
 	}
-	f, err := os.OpenFile(name, flags, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real // else the new file would take the place of the link
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		return free(file)
 	}
-	if err == nil {
-		_, err = f.Write(text)
-		err = errors.Join(err, f.Chmod(0o600), f.Close())
+	if err := pour(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, text); err != nil {
+		return err
 	}
-	if err == nil && force {
-		err = os.Rename(name, file)
-	}
+	return unwritable(os.Rename(file+".new", file))
+}
+
+// pour writes text to a file, and makes one its owner's alone.
+func pour(file string, flags int, text []byte) error {
+	f, err := os.OpenFile(file, flags, 0o600)
 	if err != nil {
-		return fleet.Errorf(fleet.Invalid, "--file: %w", err)
+		return unwritable(err)
 	}
-	return nil
+	_, err = f.Write(text)
+	if err == nil && flags&os.O_CREATE != 0 {
+		err = f.Chmod(0o600)
+	}
+	return unwritable(errors.Join(err, f.Close()))
+}
+
+func unwritable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("name a file that you may write")
 }
