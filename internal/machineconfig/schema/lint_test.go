@@ -59,6 +59,7 @@ func TestFindings(t *testing.T) {
 		}},
 		{"JSON", "v1.9", "{\n  \"machine\": {\"network\": {\"hostnam\": \"a\"}}\n}", []string{"2:27: error: no Talos version has machine.network.hostnam; did you mean hostname?"}},
 		{"aliases are followed", "v1.9", "machine:\n  network:\n    interfaces:\n      - &a {interface: eth0, mtu: x}\n      - *a\n", []string{`4:35: error: machine.network.interfaces[0].mtu`, `4:35: error: machine.network.interfaces[1].mtu`}},
+		{"nor in a map of names", "v1.9", "machine:\n  sysctls: &a {b: c}\n  sysfs:\n    <<: *a\n", []string{"4:5: error: Talos does not know merge keys"}},
 		{"merge keys are not", "v1.9", "machine:\n  network:\n    interfaces:\n      - &a {interface: eth0}\n      - <<: *a\n", []string{"5:9: error: Talos does not know merge keys"}},
 		{"text that is no YAML", "v1.14", "machine:\n  a: b: c\n", []string{"2:7: error: mapping values are not allowed"}},
 		{"tabs", "v1.14", "machine:\n\tnetwork: {}\n", []string{"2:1: error: found character that cannot start any token; indent with spaces"}},

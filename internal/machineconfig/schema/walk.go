@@ -32,7 +32,12 @@ func (l *linter) value(e *entry, n *yaml.Node, p *path) {
 	case f.typ == mapping && n.Kind == yaml.MappingNode:
 		l.unique(n, p)
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			l.element(e, n.Content[i+1], p.key(n.Content[i].Value))
+			k := n.Content[i]
+			if k.ShortTag() == "!!merge" && e.children[0].form(l.at).typ != anything {
+				l.mergeKey(k, p.key(k.Value))
+				continue
+			}
+			l.element(e, n.Content[i+1], p.key(k.Value))
 		}
 		l.dates(n, p)
 	case f.typ == list && n.Kind == yaml.SequenceNode:
@@ -85,7 +90,7 @@ func (l *linter) fields(e *entry, n *yaml.Node, p *path) {
 		switch {
 		case k.Kind != yaml.ScalarNode || variable(k):
 		case k.Value == "<<" && c == nil:
-			l.add(k, at, Error, UnknownField, "Talos does not know merge keys (<<)", "write the fields out, or repeat the whole value with an alias")
+			l.mergeKey(k, at)
 		case k.Value == "$patch" && c == nil:
 			l.badPatch(k, v, at)
 		case c == nil:
@@ -107,6 +112,10 @@ func (l *linter) known(c *entry, k, v *yaml.Node, at *path) {
 	if l.kind == V1Alpha1 {
 		l.judge(c, k, v, at, l.findings[before:])
 	}
+}
+
+func (l *linter) mergeKey(k *yaml.Node, at *path) {
+	l.add(k, at, Error, UnknownField, "Talos does not know merge keys (<<)", "write the fields out, or repeat the whole value with an alias")
 }
 
 // unique finds keys that are there twice, or are no text.
