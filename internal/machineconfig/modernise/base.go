@@ -2,6 +2,7 @@ package modernise
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
 // base is what Talos generates for a role, to which a patch is applied.
@@ -105,7 +107,7 @@ func (b *base) patched(strict bool, texts ...string) (config.Provider, error) {
 		}
 		patch, err := configpatcher.LoadPatch([]byte(text))
 		if err != nil {
-			return nil, err
+			return nil, b.unreadable(text, err)
 		}
 		out, err := configpatcher.Apply(configpatcher.WithConfig(p), []configpatcher.Patch{patch})
 		if err != nil {
@@ -128,3 +130,16 @@ func (b *base) patched(strict bool, texts ...string) (config.Provider, error) {
 	}
 	return p, nil
 }
+
+// unreadable says what is wrong with a patch without the values that the library shows, which may be secrets.
+func (b *base) unreadable(text string, cause error) error {
+	for _, f := range schema.Lint([]byte(text), version(b.minor)) {
+		if f.Severity == schema.Error {
+			return fmt.Errorf("line %d: %s", f.Line, f.Message)
+		}
+	}
+	message, _, _ := strings.Cut(cause.Error(), ":\n") // what follows is the tree of the unknown keys
+	return fmt.Errorf("%s", shownValue.ReplaceAllString(message, "the value"))
+}
+
+var shownValue = regexp.MustCompile("`[^`]*`")
