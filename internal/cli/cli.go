@@ -34,7 +34,16 @@ func Run(version string, args []string, in io.Reader, out, err io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(err)
-	return p.report(ctx, root.ExecuteContext(ctx))
+	cmd, failure := root.ExecuteContextC(ctx)
+	return p.report(ctx, ofFlags(cmd, failure))
+}
+
+// ofFlags makes an error in usage of what cobra says of flags that are missing or do not go together: it has no type.
+func ofFlags(cmd *cobra.Command, err error) error {
+	if err == nil || !strings.HasPrefix(err.Error(), "required flag(s)") && !strings.Contains(err.Error(), "flags in the group") {
+		return err
+	}
+	return &usage{text: fmt.Sprintf("%s: %v", cmd.CommandPath(), err), hint: cmd.CommandPath() + " --help"}
 }
 
 // program is one run.

@@ -22,7 +22,7 @@ change: whether it needs a reboot.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var texts [2][]byte
 			for i, name := range args {
-				text, err := p.file(name)
+				text, err := p.configFile(name)
 				if err != nil {
 					return err
 				}
@@ -30,7 +30,7 @@ change: whether it needs a reboot.`,
 			}
 			d, err := diff.Compare(texts[0], texts[1], nil)
 			if err != nil {
-				return err
+				return whichOf(args, texts, err)
 			}
 			var v *diff.Verdict
 			if version != "" {
@@ -54,6 +54,16 @@ change: whether it needs a reboot.`,
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 5 when they differ")
 	completeVersions(cmd, "talos-version")
 	return cmd
+}
+
+// whichOf says which of two configs cannot be read.
+func whichOf(names []string, texts [2][]byte, err error) error {
+	for i, text := range texts {
+		if _, err := diff.Compare(text, nil, nil); err != nil {
+			return about(names[i], err)
+		}
+	}
+	return err
 }
 
 // showDiff prints what differs and what a node does with it.

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -45,20 +47,32 @@ func (d *destination) write(p *program, file string, text []byte) error {
 	return nil
 }
 
-// patchTexts reads patches as talosctl takes them: the text itself, @FILE, or the name of a file.
-func (p *program) patchTexts(flag string, values []string) ([]string, error) {
-	var out []string
-	for _, v := range values {
-		if !strings.ContainsAny(v, "\n ") && !strings.HasPrefix(v, "[") && !strings.HasPrefix(v, "{") && !strings.HasPrefix(v, "@") {
+// patches reads patches as talosctl takes them: the text itself, @FILE, or the name of a file.
+func (p *program) patches(flag string, values []string) ([]machineconfig.Patch, error) {
+	var out []machineconfig.Patch
+	for i, v := range values {
+		name := v
+		switch {
+		case strings.HasPrefix(v, "@"):
+			name = v[1:]
+		case strings.ContainsAny(v, "\n ") || strings.HasPrefix(v, "[") || strings.HasPrefix(v, "{"):
+			name = fmt.Sprintf("--%s %d", flag, i+1)
+		default:
 			v = "@" + v
 		}
 		text, err := p.read(flag, v)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, text)
+		out = append(out, machineconfig.Patch{Name: name, Text: text})
 	}
 	return out, nil
+}
+
+// patchTexts are only their texts.
+func (p *program) patchTexts(flag string, values []string) ([]string, error) {
+	patches, err := p.patches(flag, values)
+	return each(patches, func(m machineconfig.Patch) string { return m.Text }), err
 }
 
 func (p *program) configGenerate() *cobra.Command {
@@ -90,15 +104,18 @@ Talos version does. No manager is needed. The endpoint is the URL of the Kuberne
 			for _, f := range []struct {
 				flag   string
 				values []string
-				into   *[]string
+				into   *[]machineconfig.Patch
 			}{{"config-patch", all, &o.Patches}, {"config-patch-control-plane", planes, &o.ControlPlanePatches}, {"config-patch-worker", workers, &o.WorkerPatches}} {
-				if *f.into, err = p.patchTexts(f.flag, f.values); err != nil {
+				if *f.into, err = p.patches(f.flag, f.values); err != nil {
 					return err
 				}
 			}
 			files, err := machineconfig.Generate(o)
 			if err != nil {
 				return err
+			}
+			if err := machineconfig.CheckVersions(o.TalosVersion, cmp.Or(o.KubernetesVersion, machineconfig.KubernetesOf(o.TalosVersion))); err != nil {
+				p.done("WARNING: %v", err) // talosctl makes it all the same
 			}
 			for _, kind := range types {
 				text := map[string][]byte{"controlplane": files.ControlPlane, "worker": files.Worker, "talosconfig": files.Talosconfig}[kind]
@@ -208,7 +225,8 @@ func (p *program) makeSecrets(version, fromConfig, fromPKI, token string) ([]byt
 		if err != nil {
 			return nil, &usage{text: "--from-controlplane-config: " + err.Error(), hint: "name the file of a machine config"}
 		}
-		return machineconfig.SecretsFromConfig(text, p.now())
+		made, err := machineconfig.SecretsFromConfig(text, p.now())
+		return made, about(fromConfig, err)
 	case fromPKI != "":
 		if _, err := os.Stat(fromPKI); errors.Is(err, fs.ErrNotExist) {
 			return nil, &usage{text: "--from-kubernetes-pki: " + err.Error(), hint: "name the directory with ca.crt, ca.key and etcd/"}

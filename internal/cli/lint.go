@@ -48,6 +48,9 @@ What is called an error is refused by a node of that version; then the exit code
 				if err != nil {
 					return err
 				}
+				if err := machineconfig.Misplaced(text); err != nil {
+					return about(file, err)
+				}
 				all := schema.Lint(text, version)
 				if from != "" {
 					all = schema.LintUpgrade(text, from, version)
@@ -59,26 +62,35 @@ What is called an error is refused by a node of that version; then the exit code
 			if err := p.showFindings(found); err != nil {
 				return err
 			}
-			errors := 0
-			for _, f := range found {
-				if f.Severity == string(schema.Error) {
-					errors++
-				}
-			}
-			switch {
-			case errors > 0:
-				return fleet.Errorf(fleet.Invalid, "Talos %s would refuse this for %d reasons", version, errors).
-					WithHint("config modernise rewrites what is old: talos-manager config modernise %s --talos-version %s", args[0], version)
-			case len(found) == 0:
+			if len(found) == 0 {
 				p.done("nothing found for Talos %s", version)
 			}
-			return nil
+			return refusal(found, version)
 		},
 	}
 	cmd.Flags().StringVar(&version, "talos-version", machineconfig.NewestTalos(), "Talos version to lint for")
 	cmd.Flags().StringVar(&from, "from", "", "list only what is new since this Talos version")
 	completeVersions(cmd, "talos-version", "from")
 	return cmd
+}
+
+// refusal is an error if a node would refuse what was found.
+func refusal(found []finding, version string) error {
+	found = slices.DeleteFunc(slices.Clone(found), func(f finding) bool { return f.Severity != string(schema.Error) })
+	if len(found) == 0 {
+		return nil
+	}
+	e := fleet.Errorf(fleet.Invalid, "Talos %s would refuse this for %d reasons", version, len(found))
+	if len(found) == 1 {
+		e = fleet.Errorf(fleet.Invalid, "Talos %s would refuse this", version)
+	}
+	old := slices.IndexFunc(found, func(f finding) bool {
+		return f.Problem == string(schema.Gone) || f.Problem == string(schema.Conflict)
+	})
+	if old < 0 {
+		return e.WithHint("mend what is listed above")
+	}
+	return e.WithHint("config modernise rewrites what is old: talos-manager config modernise %s --talos-version %s", found[old].File, version)
 }
 
 // showFindings prints them as compilers do: FILE:LINE:COLUMN.

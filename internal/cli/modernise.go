@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +11,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/modernise"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
 func (p *program) configModernise() *cobra.Command {
@@ -20,9 +23,9 @@ func (p *program) configModernise() *cobra.Command {
 		Long: `Rewrite a patch that was written for an older Talos into what a version wants. Comments and ${variables} are kept. What was
 done goes to stderr, with the proof: whether nodes do the same with the old patch and the new one. What only control
 planes take is a patch of its own (--control-plane-output). The exit code is 3 when the result would mean something else.`,
-		Example: "  talos-manager config modernise all.yaml --talos-version v1.14.1 -o all-1.14.yaml", Args: takes("FILE"),
+		Example: "  talos-manager config modernise all.yaml --talos-version v1.14.1 --write all-1.14.yaml", Args: takes("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := p.file(args[0])
+			text, err := p.configFile(args[0])
 			if err != nil {
 				return err
 			}
@@ -32,10 +35,10 @@ planes take is a patch of its own (--control-plane-output). The exit code is 3 w
 			}
 			made, err := modernise.Patch(string(text), version, modernise.Options{Role: r, All: all})
 			if err != nil {
-				return fleet.Errorf(fleet.KindOf(err), "%s: %w", args[0], err).WithHint("%s", fleet.HintOf(err))
+				return about(args[0], err)
 			}
 			if p.output != "table" {
-				return p.show(made, nil)
+				return cmp.Or(p.show(made, nil), useless(args[0], version, made), changing(args[0], made))
 			}
 			if inPlace {
 				d.output, d.force = args[0], true
@@ -60,9 +63,8 @@ planes take is a patch of its own (--control-plane-output). The exit code is 3 w
 
 // writeModern writes the result and says what was done, what is left to do, and what the proof found.
 func (p *program) writeModern(file, version string, made *modernise.Result, d destination, planes string) error {
-	if made.Proof.Verdict == modernise.Refused {
-		return fleet.Errorf(fleet.Invalid, "%s: Talos %s would refuse the result: %s", file, version, made.Proof.Problem).
-			WithHint("mend the patch first: talos-manager config lint %s --talos-version %s", file, version)
+	if err := useless(file, version, made); err != nil {
+		return err
 	}
 	text := made.Text
 	if made.ControlPlane != "" && planes == "" && d.output == "-" {
@@ -85,11 +87,35 @@ func (p *program) writeModern(file, version string, made *modernise.Result, d de
 		return err
 	}
 	p.sayModern(file, version, made)
-	if made.Proof.Verdict == modernise.Differs {
-		return fleet.Errorf(fleet.Invalid, "%s: the result means something else: %d differences", file, len(made.Proof.Differences)).
-			WithHint("read them above, and mend the result by hand")
+	return changing(file, made)
+}
+
+// changing is an error if the result means something else than the patch.
+func changing(file string, made *modernise.Result) error {
+	if made.Proof.Verdict != modernise.Differs {
+		return nil
 	}
-	return nil
+	return fleet.Errorf(fleet.Invalid, "%s: the result means something else: %d differences", file, len(made.Proof.Differences)).
+		WithHint("read them above, and mend the result by hand")
+}
+
+// useless is an error if no node would take the result: the patch is not old but broken.
+func useless(file, version string, made *modernise.Result) error {
+	problem := ""
+	switch made.Proof.Verdict {
+	case modernise.Refused:
+		problem = fmt.Sprintf("Talos %s would refuse the result: %s", version, made.Proof.Problem)
+	case modernise.Unproven: // nothing takes the old one; the new one may be well all the same
+		all := schema.Lint([]byte(made.Text), version)
+		if i := slices.IndexFunc(all, func(f schema.Finding) bool { return f.Severity == schema.Error }); i >= 0 {
+			problem = "it is not old but broken: " + all[i].Message
+		}
+	}
+	if problem == "" {
+		return nil
+	}
+	return fleet.Errorf(fleet.Invalid, "%s: %s", file, problem).
+		WithHint("mend the patch first: talos-manager config lint %s --talos-version %s", file, version)
 }
 
 func (p *program) sayModern(file, version string, made *modernise.Result) {

@@ -25,6 +25,23 @@ func (p *program) file(name string) ([]byte, error) {
 	return text, nil
 }
 
+// configFile reads a machine config or patch; of another file that is taken for one it says what it is.
+func (p *program) configFile(name string) ([]byte, error) {
+	text, err := p.file(name)
+	if err != nil {
+		return nil, err
+	}
+	return text, about(name, machineconfig.CheckText(text))
+}
+
+// about says of an error which file it is about.
+func about(file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fleet.Errorf(fleet.KindOf(err), "%s: %w", file, err).WithHint("%s", fleet.HintOf(err))
+}
+
 func (p *program) configPatch() *cobra.Command {
 	var patches []string
 	var d destination
@@ -38,13 +55,13 @@ patches or JSON patches, YAML or JSON. The result is not validated; config valid
 			if err != nil {
 				return err
 			}
-			texts, err := p.patchTexts("patch", patches)
+			texts, err := p.patches("patch", patches)
 			if err != nil {
 				return err
 			}
 			out, err := machineconfig.PatchFile(text, texts)
 			if err != nil {
-				return fleet.Errorf(fleet.KindOf(err), "%s: %w", args[0], err).WithHint("%s", fleet.HintOf(err))
+				return about(args[0], err)
 			}
 			if d.output == "-" { // talosctl ends it with one more newline on stdout only
 				out = append(out, '\n')
@@ -76,7 +93,7 @@ func (p *program) configValidate() *cobra.Command {
 				p.done("WARNING: %s", w)
 			}
 			if err != nil {
-				return fleet.Errorf(fleet.KindOf(err), "%s: %w", file, err).WithHint("%s", fleet.HintOf(err))
+				return about(file, err)
 			}
 			p.done("%s is valid for %s mode", file, mode)
 			return nil

@@ -48,6 +48,9 @@ func (v Variables) hint(name string) string {
 	if value, known := v[name]; known && value == "" {
 		return whereFrom(name) + "; or limit the patch to servers that have it, or " + escape
 	}
+	if builtIn(name) { // a manager knows all of them
+		return "give it a value: --variable " + name + "=VALUE; or " + escape
+	}
 	names := slices.Sorted(maps.Keys(v))
 	if near := fleet.Nearest(name, names); len(near) > 0 {
 		return "did you mean ${" + strings.Join(near, "} or ${") + "}? " + escape

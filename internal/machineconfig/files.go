@@ -31,7 +31,7 @@ type GenerateOptions struct {
 	ClusterName, Endpoint string
 	TalosVersion          string // "": the newest
 	KubernetesVersion     string // "": what this Talos version brings
-	Secrets               []byte // secrets bundle, YAML; empty: a new one
+	Secrets               []byte // secrets bundle, YAML; nil: a new one
 	InstallDisk           string // "": /dev/sda
 	InstallImage          string // "": Siderolabs' of this Talos version
 	DNSDomain             string // "": cluster.local
@@ -41,7 +41,7 @@ type GenerateOptions struct {
 	KubeSpan              bool
 	Docs, Examples        bool // as comments
 
-	Patches, ControlPlanePatches, WorkerPatches []string // their texts, in order
+	Patches, ControlPlanePatches, WorkerPatches []Patch // in order; errors call them by their names
 }
 
 // Files are what `talosctl gen config` writes.
@@ -54,13 +54,17 @@ func Generate(o GenerateOptions) (Files, error) {
 	if err != nil {
 		return Files{}, err
 	}
+	o.KubernetesVersion = cmp.Or(o.KubernetesVersion, KubernetesOf(version))
+	if err := readVersions(version, o.KubernetesVersion); err != nil {
+		return Files{}, err
+	}
 	options, err := o.library(version, contract)
 	if err != nil {
 		return Files{}, err
 	}
 	b, err := bundle.NewBundle(options...)
 	if err != nil {
-		return Files{}, fleet.Errorf(fleet.Invalid, "generate %s: %w", o.ClusterName, err)
+		return Files{}, o.whyNot(err)
 	}
 	comments := encoder.CommentsDisabled
 	if o.Docs {
@@ -100,7 +104,7 @@ func (o *GenerateOptions) library(version string, contract *config.VersionContra
 	if o.KubeSpan {
 		made = append(made, generate.WithKubeSpanEnabled(true))
 	}
-	if len(o.Secrets) > 0 {
+	if o.Secrets != nil {
 		if err := CheckSecrets(o.Secrets, version); err != nil {
 			return nil, err
 		}
@@ -112,10 +116,10 @@ func (o *GenerateOptions) library(version string, contract *config.VersionContra
 	}
 	options := []bundle.Option{bundle.WithVerbose(false), bundle.WithInputOptions(&bundle.InputOptions{
 		ClusterName: o.ClusterName, Endpoint: o.Endpoint,
-		KubeVersion: strings.TrimPrefix(cmp.Or(o.KubernetesVersion, KubernetesOf(version)), "v"), GenOptions: made,
+		KubeVersion: strings.TrimPrefix(o.KubernetesVersion, "v"), GenOptions: made,
 	})}
 	for _, p := range []struct {
-		texts []string
+		texts []Patch
 		add   func([]configpatcher.Patch) bundle.Option
 	}{{o.Patches, bundle.WithPatch}, {o.ControlPlanePatches, bundle.WithPatchControlPlane}, {o.WorkerPatches, bundle.WithPatchWorker}} {
 		patches, err := loadAll(p.texts)
@@ -127,29 +131,41 @@ func (o *GenerateOptions) library(version string, contract *config.VersionContra
 	return options, nil
 }
 
-// loadAll reads the texts of patches.
-func loadAll(texts []string) ([]configpatcher.Patch, error) {
-	var out []configpatcher.Patch
-	for i, text := range texts {
-		p, err := configpatcher.LoadPatch([]byte(text))
-		if err != nil {
-			return nil, fleet.Errorf(fleet.Invalid, "patch %d: %w", i+1, err).
-				WithHint("it must be a strategic merge patch or a JSON patch (RFC 6902), in YAML or JSON")
+// whyNot says which patch the library could not apply.
+func (o GenerateOptions) whyNot(cause error) error {
+	all, planes, workers := o.Patches, o.ControlPlanePatches, o.WorkerPatches
+	o.Patches, o.ControlPlanePatches, o.WorkerPatches = nil, nil, nil
+	o.Docs, o.Examples = false, false
+	if len(all)+len(planes)+len(workers) > 0 {
+		if plain, err := Generate(o); err == nil {
+			for _, n := range []struct {
+				base    []byte
+				patches []Patch
+			}{{plain.ControlPlane, slices.Concat(all, planes)}, {plain.Worker, slices.Concat(all, workers)}} {
+				if _, err := PatchFile(n.base, n.patches); err != nil {
+					return err
+				}
+			}
 		}
-		out = append(out, p)
 	}
-	return out, nil
+	return fleet.Errorf(fleet.Invalid, "generate %s: %s", o.ClusterName, withoutValues(cause.Error()))
 }
 
 // PatchFile applies patches to a config, as `talosctl machineconfig patch` does: without any validation.
-func PatchFile(text []byte, patches []string) ([]byte, error) {
+func PatchFile(text []byte, patches []Patch) ([]byte, error) {
 	loaded, err := loadAll(patches)
 	if err != nil {
 		return nil, err
 	}
-	out, err := configpatcher.Apply(configpatcher.WithBytes(text), loaded)
+	apply := func(p []configpatcher.Patch) (configpatcher.Output, error) {
+		return configpatcher.Apply(configpatcher.WithBytes(text), p)
+	}
+	out, err := apply(loaded)
 	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
+		if _, err := configloader.NewFromBytes(text); err != nil {
+			return nil, refused(err, string(text))
+		}
+		return nil, unapplied(err, patches, func(first []configpatcher.Patch) error { _, err := apply(first); return err })
 	}
 	return out.Bytes()
 }
@@ -163,7 +179,7 @@ func ValidateFile(text []byte, modeName string, strict bool) (warnings []string,
 	}
 	c, err := configloader.NewFromBytes(text)
 	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
+		return nil, refused(err, string(text))
 	}
 	options := []validation.Option{validation.WithLocal()}
 	if strict {
@@ -191,7 +207,7 @@ func (m mode) InContainer() bool     { return m.container }
 func SecretsFromConfig(text []byte, now time.Time) ([]byte, error) {
 	c, err := configloader.NewFromBytes(text)
 	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "%w", err)
+		return nil, refused(err, string(text))
 	}
 	if c.Machine() == nil || c.Cluster() == nil || c.Machine().Type() != machine.TypeControlPlane && c.Machine().Type() != machine.TypeInit {
 		return nil, fleet.Errorf(fleet.Invalid, "it is not the config of a control plane").WithHint("a worker's config lacks most of the secrets")

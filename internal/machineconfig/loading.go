@@ -29,7 +29,7 @@ func explainLoading(cause error, text string, nodes []*yaml.Node) error {
 		return at(doc, "", "a document with nothing but its kind changes nothing").WithHint("write apiVersion: v1alpha1 and what is to change, or leave the document out")
 	case strings.HasSuffix(message, "missing kind"):
 		return at(doc, "", "a document with neither kind nor machine: or cluster:").
-			WithHint("begin it with apiVersion: v1alpha1 and kind, or put the fields below machine: or cluster:")
+			WithHint("%s", kindless)
 	case strings.HasSuffix(message, "missing apiVersion"):
 		return at(doc, "", "document %s without apiVersion", kind).WithHint("write apiVersion: v1alpha1")
 	case strings.HasSuffix(message, "not registered"):

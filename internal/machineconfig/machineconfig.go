@@ -51,7 +51,7 @@ func loadConfig(text []byte) (config.Provider, error) {
 func loadBundle(text []byte) (*secrets.Bundle, error) {
 	bundle, err := parseBundle(text)
 	if err != nil {
-		return nil, fleet.Errorf(fleet.Invalid, "secrets bundle: %w", err).
+		return nil, fleet.Errorf(fleet.Invalid, "secrets bundle: %s", withoutValues(err.Error())).
 			WithHint("it must be what `talosctl gen secrets` writes")
 	}
 	return bundle, nil

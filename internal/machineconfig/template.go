@@ -137,7 +137,11 @@ func parseDocuments(text string) (docs []*yaml.Node, err error) {
 func syntaxError(err error) error {
 	e, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok || e.Mark.Line == 0 {
-		return fleet.Errorf(fleet.Invalid, "no YAML: %w", err)
+		_, why, found := strings.Cut(err.Error(), "<unknown position>: ")
+		if !found {
+			why = err.Error()
+		}
+		return fleet.Errorf(fleet.Invalid, "no YAML: %s", why).WithHint("it must be plain text in UTF-8")
 	}
 	return fleet.Errorf(fleet.Invalid, "line %d, column %d: no YAML: %s", e.Mark.Line, max(e.Mark.Column, 1), e.Message).
 		WithHint("look at the indentation and the quotes there and on the line before; YAML wants spaces, no tabs")

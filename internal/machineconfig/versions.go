@@ -20,19 +20,33 @@ func DefaultKubernetes() string { return "v" + constants.DefaultKubernetesVersio
 
 // CheckVersions refuses a Kubernetes version that the Talos version does not support, by Siderolabs' own table.
 func CheckVersions(talos, kubernetes string) error {
+	if err := readVersions(talos, kubernetes); err != nil {
+		return err
+	}
 	t, err := compatibility.ParseTalosVersion(&machine.VersionInfo{Tag: talos})
 	if err != nil {
+		return err
+	}
+	k, err := compatibility.ParseKubernetesVersion(strings.TrimPrefix(kubernetes, "v"))
+	if err != nil {
+		return err
+	}
+	if err := k.SupportedWith(t); err != nil {
+		return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("https://docs.siderolabs.com/talos lists the Kubernetes versions of each Talos release")
+	}
+	return nil
+}
+
+// readVersions refuses what is no version, and what no config can be made for.
+func readVersions(talos, kubernetes string) error {
+	if _, err := compatibility.ParseTalosVersion(&machine.VersionInfo{Tag: talos}); err != nil {
 		return fleet.Errorf(fleet.Invalid, "Talos version %q: %w", talos, err).WithHint("write it as %s", NewestTalos())
 	}
 	if c, err := contractOf(talos); err != nil || !c.Greater(config.TalosVersion1_5) {
 		return fleet.Errorf(fleet.Invalid, "Talos %s is too old: configs are made for v1.6 and newer", talos).WithHint("upgrade it with talosctl first, minor by minor")
 	}
-	k, err := compatibility.ParseKubernetesVersion(strings.TrimPrefix(kubernetes, "v"))
-	if err != nil {
+	if _, err := compatibility.ParseKubernetesVersion(strings.TrimPrefix(kubernetes, "v")); err != nil {
 		return fleet.Errorf(fleet.Invalid, "Kubernetes version %q: %w", kubernetes, err).WithHint("write it as %s", DefaultKubernetes())
-	}
-	if err := k.SupportedWith(t); err != nil {
-		return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("https://docs.siderolabs.com/talos lists the Kubernetes versions of each Talos release")
 	}
 	return nil
 }
