@@ -17,6 +17,7 @@ import (
 	"github.com/talos-manager/talos-manager/client"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/httpd"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 )
 
 var errorType = reflect.TypeFor[client.ErrorBody]()
@@ -31,10 +32,14 @@ func (f *failure) Error() string           { return f.Body.Message }
 func (f *failure) GetStatus() int          { return f.Body.Status }
 func (f *failure) GetHeaders() http.Header { return f.headers }
 
+// byForm takes out of errors what looks like a secret, whoever it belongs to: passwords in URLs, private keys. What is a
+// secret for other reasons only those know who say the error.
+var byForm = &diff.Redactor{}
+
 // shape makes what is sent of err.
 func shape(err error) *failure {
-	kind := fleet.KindOf(err)
-	f := &failure{Body: client.Error{Status: httpd.Status(kind), Kind: client.Kind(kind), Message: err.Error(), Hint: fleet.HintOf(err)}, headers: http.Header{}}
+	kind, shown := fleet.KindOf(err), byForm.Error(err)
+	f := &failure{Body: client.Error{Status: httpd.Status(kind), Kind: client.Kind(kind), Message: shown.Error(), Hint: fleet.HintOf(shown)}, headers: http.Header{}}
 	if kind == fleet.Unauthorized {
 		f.headers.Set("WWW-Authenticate", `Bearer realm="talos-manager"`)
 	}
@@ -51,7 +56,7 @@ func shape(err error) *failure {
 func (a *api) failure(ctx context.Context, route string, err error) error {
 	f := shape(err)
 	if f.Body.Kind == client.Internal && ctx.Err() == nil {
-		a.Log.Error("request", "route", route, "error", err)
+		a.Log.Error("request", "route", route, "error", byForm.Error(err))
 	}
 	return f
 }

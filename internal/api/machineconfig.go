@@ -44,7 +44,9 @@ func (a *api) machineConfig(ctx context.Context, in *struct {
 	if in.Secrets {
 		err = manage.Audit(ctx, a.store, access.Actor(ctx), "server.machine-config", "server", s.ID, "machine config of "+s.Name+" shown with secrets")
 	} else {
-		made.YAML, err = machineconfig.Redact(made.YAML)
+		var shown []byte
+		shown, err = machineconfig.Redact(made.YAML)
+		made.YAML = manage.HideConfig(made.YAML, shown)
 	}
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (a *api) explainMachineConfig(ctx context.Context, in *ByRef) (*body[client
 	}
 	text, lines, err := e.Redacted()
 	return answer(client.ExplainedConfig{
-		YAML: string(text), Lines: lines, Idle: e.Idle,
+		YAML: string(manage.HideConfig(e.YAML, text)), Lines: lines, Idle: e.Idle,
 		Removed: convert(e.Removed, func(o machineconfig.Origin) string { return o.By + ": " + o.Kind + " " + o.Path }),
 	}, err)
 }

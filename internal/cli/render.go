@@ -10,6 +10,7 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 )
 
 func (p *program) configRender() *cobra.Command {
@@ -96,12 +97,24 @@ func (p *program) render(in machineconfig.Input, d destination, explain, redact 
 	}
 	text, err := machineconfig.Render(in)
 	if err == nil && redact {
-		text, err = machineconfig.Redact(text)
+		var shown []byte
+		if shown, err = machineconfig.Redact(text); err == nil {
+			text, err = hideConfig(text, shown)
+		}
 	}
 	if err != nil {
 		return err
 	}
 	return d.write(p, d.output, text)
+}
+
+// hideConfig takes the secrets out of a config that Talos does not know of: in environments, files, manifests, headers.
+func hideConfig(config, shown []byte) ([]byte, error) {
+	hidden, err := diff.NewRedactor(config)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(strings.Join(hidden.Lines(strings.Split(string(shown), "\n")), "\n")), nil
 }
 
 // explain prints each line behind the name of the patch that set it.
@@ -111,6 +124,9 @@ func (p *program) explain(in machineconfig.Input, d destination) error {
 		return err
 	}
 	text, by, err := e.Redacted()
+	if err == nil {
+		text, err = hideConfig(e.YAML, text)
+	}
 	if err != nil {
 		return err
 	}

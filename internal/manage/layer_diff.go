@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,22 +153,5 @@ func (n *snapshot) layerRedactor(of target, all ...fleet.Contents) *diff.Redacto
 	return k.redactor()
 }
 
-var (
-	keyBegins = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----`)
-	keyEnds   = regexp.MustCompile(`-----END [A-Z0-9 ]*PRIVATE KEY-----`)
-)
-
 // hideLines takes secrets out of a text and leaves every line in its place.
-func hideLines(hidden *diff.Redactor, text string) []string {
-	lines := linesOf(text)
-	out := make([]string, len(lines))
-	within := false
-	for i, line := range lines {
-		begins := keyBegins.MatchString(line)
-		if out[i] = hidden.String(line); within || begins && !keyEnds.MatchString(line) {
-			out[i] = diff.Secret
-		}
-		within = (within || begins) && !keyEnds.MatchString(line)
-	}
-	return out
-}
+func hideLines(hidden *diff.Redactor, text string) []string { return hidden.Lines(linesOf(text)) }

@@ -100,6 +100,14 @@ func hideText(hidden *diff.Redactor, text string) string {
 	return shown
 }
 
+// HideConfig takes the secrets out of a rendered machine config: those that Talos knows, and those in environments, files,
+// manifests and headers, which it does not. The lines stay where they are.
+func HideConfig(config []byte, shown []byte) []byte {
+	k := known{}
+	k.add(config)
+	return []byte(hideText(k.redactor(), string(shown)))
+}
+
 // bundleRedactor knows the secrets of all clusters.
 func (n *snapshot) bundleRedactor() *diff.Redactor {
 	k := n.known()

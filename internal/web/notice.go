@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 )
 
 // notice is what a page says above its content: that something was done, or why it was not.
@@ -16,7 +17,11 @@ type notice struct {
 	Hint string
 }
 
+// byForm takes out of errors what looks like a secret, whoever it belongs to: passwords in URLs, private keys.
+var byForm = &diff.Redactor{}
+
 func noticeOf(err error) notice {
+	err = byForm.Error(err)
 	return notice{Tone: broken, Text: upper(err.Error()), Hint: fleet.HintOf(err)}
 }
 
