@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -84,7 +85,7 @@ func (r *refusal) Error() string { return r.why }
 // The store has the last word: it hands over nothing that was served, is over, or was made from records that have
 // changed since. So what was made in advance may be tried first.
 func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, error) {
-	if made, ok := h.ready.of(req); ok {
+	if made := h.ready.of(req); made != nil {
 		err := h.handOver(ctx, req, made)
 		if fleet.KindOf(err) != fleet.Conflict {
 			return made.config, made.arm, err
@@ -117,31 +118,34 @@ const attempts = 5
 type made struct {
 	arm    store.Arm
 	stamp  store.Stamp
-	config []byte // holds secrets; shared: not to be changed
+	config []byte      // holds secrets; shared: not to be changed
+	used   atomic.Bool // it was handed over
 }
 
 // make makes the config from the records as they are now.
-func (h *Handler) make(ctx context.Context, arm store.Arm) (m made, err error) {
-	m.arm = arm
-	if m.stamp, err = h.Store.StampOf(ctx, arm); err != nil { // before anything is read
-		return m, err
+func (h *Handler) make(ctx context.Context, arm store.Arm) (*made, error) {
+	stamp, err := h.Store.StampOf(ctx, arm) // before anything is read
+	if err != nil {
+		return nil, err
 	}
 	s, err := h.Store.Server(ctx, arm.ServerID)
 	if err != nil {
-		return m, err
+		return nil, err
 	}
 	config, err := h.Renderer.MachineConfig(ctx, s)
-	m.config = config.YAML
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	return &made{arm: arm, stamp: stamp, config: config.YAML}, nil
 }
 
 // handOver uses up the code and tells of it. From then on nothing may keep the config from its machine.
-func (h *Handler) handOver(ctx context.Context, req request, m made) error {
+func (h *Handler) handOver(ctx context.Context, req request, m *made) error {
 	err := h.Store.HandOver(ctx, store.HandOver{
-		Arm: m.arm, Stamp: m.stamp, At: h.Now(), Text: "config handed over to UUID " + req.uuid + " at " + req.source,
+		ArmID: m.arm.ID, ServerID: m.arm.ServerID, Stamp: m.stamp, At: h.Now(), Text: "config handed over to UUID " + req.uuid + " at " + req.source,
 	})
 	if err == nil {
-		h.ready.forget(m.arm)
+		m.used.Store(true)
 	}
 	return err
 }

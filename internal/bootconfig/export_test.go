@@ -4,5 +4,11 @@ package bootconfig
 func (h *Handler) Ready() int {
 	h.ready.mu.Lock()
 	defer h.ready.mu.Unlock()
-	return len(h.ready.made)
+	n := 0
+	for _, m := range h.ready.made {
+		if !m.used.Load() {
+			n++
+		}
+	}
+	return n
 }

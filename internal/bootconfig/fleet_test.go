@@ -44,7 +44,9 @@ type machine struct {
 
 func (m *machine) query() string { return "uuid=" + m.uuid + "&code=" + m.code }
 
-// newFleet makes the records of a cluster with so many workers.
+const clusterSize = 500
+
+// newFleet makes the records of clusters with so many workers altogether.
 func newFleet(b *testing.B, settings map[string]string, n int) *booting {
 	b.Helper()
 	f := &booting{settings: must(app.Read(settings, func(string) string { return "" }, ""))(b)}
@@ -64,18 +66,21 @@ func newFleet(b *testing.B, settings map[string]string, n int) *booting {
 		{Name: "all", Text: "machine:\n  sysctls:\n    vm.max_map_count: 262144\n  certSANs: [${hostname}.example.com]\n"},
 		{Name: "kubespan", Text: "machine: {network: {kubespan: {enabled: true, mtu: 1320}}}"},
 	}}}, "bench"))(b)
-	cluster := must(f.store.CreateCluster(ctx, fleet.Cluster{
-		Name: "prod", Endpoint: "https://203.0.113.9:6443", TalosVersion: machineconfig.NewestTalos(), ConfigID: config.ID,
-		KubernetesVersion: machineconfig.DefaultKubernetes(), Secrets: must(machineconfig.NewSecrets(machineconfig.NewestTalos(), time.Now()))(b),
-	}))(b)
-	must(0, f.store.Edit(ctx, "assign all", nil, func(e *store.Edit) error {
-		for _, s := range added {
-			if _, err := e.Assign(ctx, s.ID, fleet.Assignment{ClusterID: cluster.ID, Role: fleet.Worker}); err != nil {
-				return err
+	secrets := must(machineconfig.NewSecrets(machineconfig.NewestTalos(), time.Now()))(b)
+	for i := 0; i < n; i += clusterSize {
+		cluster := must(f.store.CreateCluster(ctx, fleet.Cluster{
+			Name: fmt.Sprintf("prod-%d", i/clusterSize), Endpoint: "https://203.0.113.9:6443", TalosVersion: machineconfig.NewestTalos(),
+			KubernetesVersion: machineconfig.DefaultKubernetes(), ConfigID: config.ID, Secrets: secrets,
+		}))(b)
+		must(0, f.store.Edit(ctx, "assign many", nil, func(e *store.Edit) error {
+			for _, s := range added[i:min(n, i+clusterSize)] {
+				if _, err := e.Assign(ctx, s.ID, fleet.Assignment{ClusterID: cluster.ID, Role: fleet.Worker}); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}))(b)
+			return nil
+		}))(b)
+	}
 	for i, s := range added {
 		f.machines = append(f.machines, machine{server: s.ID, uuid: fmt.Sprintf("4c4c4544-0042-3510-8050-%012x", i)})
 	}

@@ -2,6 +2,8 @@ package bootconfig
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"runtime"
 	"sync"
 	"time"
@@ -9,65 +11,79 @@ import (
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
-// ready holds configs that were made before their machines come, by the hash of the one-time code. It decides
-// nothing: the store refuses to hand over what has become wrong since.
+// ready holds configs that were made before their machines come. It decides nothing: the store refuses to hand over
+// what has become wrong since.
 type ready struct {
-	mu    sync.Mutex
-	made  map[string]made
+	mu    sync.RWMutex
+	made  map[codeHash]*made
 	bytes int
+}
+
+// codeHash is the sha256 of a one-time code.
+type codeHash [sha256.Size]byte
+
+// hashOf reads the hash of an arm's code; false if its machine has none.
+func hashOf(a store.Arm) (h codeHash, ok bool) {
+	b, err := hex.DecodeString(a.CodeHash)
+	if a.NoCode || err != nil || len(b) != len(h) {
+		return h, false
+	}
+	return codeHash(b), true
 }
 
 // readyBytes is how much is made in advance, some ten thousand configs. The others are made when they are asked for.
 const readyBytes = 128 << 20
 
-// of finds the config for a machine that brings code and UUID.
-func (r *ready) of(req request) (made, bool) {
+// of finds the config for a machine that brings code and UUID; nil if there is none.
+func (r *ready) of(req request) *made {
 	if req.code == "" {
-		return made{}, false
+		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m, ok := r.made[req.hash()]
-	return m, ok && m.arm.UUID == req.uuid
+	r.mu.RLock()
+	m := r.made[sha256.Sum256([]byte(req.code))]
+	r.mu.RUnlock()
+	if m == nil || m.used.Load() || m.arm.UUID != req.uuid {
+		return nil
+	}
+	return m
 }
 
 // put keeps a config, unless there are too many.
-func (r *ready) put(m made) {
+func (r *ready) put(m *made) {
+	code, ok := hashOf(m.arm)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(m.arm.CodeHash)
-	if r.bytes+len(m.config) > readyBytes {
+	r.drop(code)
+	if !ok || r.bytes+len(m.config) > readyBytes {
 		return
 	}
 	if r.made == nil {
-		r.made = map[string]made{}
+		r.made = map[codeHash]*made{}
 	}
-	r.made[m.arm.CodeHash] = m
+	r.made[code] = m
 	r.bytes += len(m.config)
 }
 
-func (r *ready) forget(a store.Arm) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.drop(a.CodeHash)
+func (r *ready) drop(code codeHash) {
+	if m, ok := r.made[code]; ok {
+		r.bytes -= len(m.config)
+		delete(r.made, code)
+	}
 }
 
-func (r *ready) drop(code string) {
-	r.bytes -= len(r.made[code].config)
-	delete(r.made, code)
-}
-
-// sort forgets the configs of arms that do not wait any more, and lists those that wait and are not ready.
+// sort forgets the configs of arms that do not wait any more, and lists those that wait and are not ready. A config
+// that was handed over stays until its arm is seen not to wait: the list may be a little older.
 func (r *ready) sort(waiting []store.Waiting) (missing []store.Arm) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	waits := make(map[string]bool, len(waiting))
+	waits := make(map[codeHash]bool, len(waiting))
 	for _, w := range waiting {
-		if w.NoCode || w.CodeHash == "" {
+		code, ok := hashOf(w.Arm)
+		if !ok {
 			continue
 		}
-		waits[w.CodeHash] = true
-		if m, ok := r.made[w.CodeHash]; !ok || m.arm.ID != w.ID || m.stamp != w.Stamp {
+		waits[code] = true
+		if m := r.made[code]; m == nil || m.arm.ID != w.ID || m.stamp != w.Stamp {
 			missing = append(missing, w.Arm)
 		}
 	}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -45,10 +47,11 @@ func (s *Store) StampOf(ctx context.Context, a Arm) (stamp Stamp, err error) {
 
 // HandOver is a machine config on its way to its machine.
 type HandOver struct {
-	Arm   Arm
-	Stamp Stamp // of what the config was made from
-	At    time.Time
-	Text  string // of the event that tells of it
+	ArmID    string
+	ServerID string
+	Stamp    Stamp // of what the config was made from
+	At       time.Time
+	Text     string // of the event that tells of it
 }
 
 // HandOver uses up the code of an arm and writes the event "config.served", both or neither. Only when it returns nil
@@ -60,20 +63,16 @@ func (s *Store) HandOver(ctx context.Context, h HandOver) error {
 	return s.handOvers.join(ctx, h, s.handOverAll)
 }
 
-const handOverTimeout = 10 * time.Second
-
 // handOverAll does it for many, and gives each its error.
 func (s *Store) handOverAll(ctx context.Context, all []HandOver) []error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOverTimeout)
-	defer cancel()
 	errs := make([]error, len(all))
 	err := s.write(ctx, "hand over machine configs", func(t *tx) error {
 		served, err := serve(ctx, t, all)
 		for i, h := range all {
-			if errs[i] = nil; !served[h.Arm.ID] {
+			if errs[i] = nil; !served[h.ArmID] {
 				errs[i] = fleet.Errorf(fleet.Conflict, "the config was handed over, its time is over, or something changed this moment")
 			}
-			delete(served, h.Arm.ID) // of two requests for one arm, the first gets it
+			delete(served, h.ArmID) // of two requests for one arm, the first gets it
 		}
 		return err
 	})
@@ -95,8 +94,8 @@ func serve(ctx context.Context, t *tx, all []HandOver) (served map[string]bool, 
 	for i := range all {
 		h := &all[i]
 		at = max(at, micros(h.At))
-		if h.Stamp.records == records && first[h.Arm.ID] == nil {
-			first[h.Arm.ID], revisions[h.Arm.ID] = h, h.Stamp.server
+		if h.Stamp.records == records && first[h.ArmID] == nil {
+			first[h.ArmID], revisions[h.ArmID] = h, h.Stamp.server
 		}
 	}
 	ids, err := list(ctx, t, scanName, `
@@ -112,7 +111,7 @@ func serve(ctx context.Context, t *tx, all []HandOver) (served map[string]bool, 
 	for _, id := range ids {
 		served[id] = true
 		event := fleet.NewID()
-		events[event] = [2]string{first[id].Arm.ServerID, text(first[id].Text)}
+		events[event] = [2]string{first[id].ServerID, text(first[id].Text)}
 		t.told("arms", id)
 		t.told("events", event)
 	}
@@ -122,75 +121,80 @@ func serve(ctx context.Context, t *tx, all []HandOver) (served map[string]bool, 
 	return served, err
 }
 
-// handOvers gathers calls of the same moment. The first becomes the leader of those who come before it begins, which
-// does the work of all; then it makes the first of those who came meanwhile the next leader.
+// handOvers gathers calls of the same moment: whoever comes joins the batch that is next, which begins when the one
+// before it is done.
 type handOvers struct {
-	mu      sync.Mutex
-	waiting []*handOver
-	busy    bool // there is a leader
+	turn sync.Mutex // of the batch that is being done
+	mu   sync.Mutex
+	next *batch // nil: whoever comes makes it
 }
 
-type handOver struct {
-	HandOver
-	ctx  context.Context // of the request: one that has ended is left out
-	lead chan struct{}
-	done chan error
+type batch struct {
+	all  []HandOver
+	from []context.Context // of the callers
+	errs []error           // once done
+	done chan struct{}
 }
 
-// handOversAtMost keeps transactions short: others want to write too.
-const handOversAtMost = 512
+// errNotDone is what everybody gets when do panics.
+var errNotDone = errors.New("the config was not handed over")
 
+const (
+	batchSize    = 512 // keeps transactions short: others want to write too
+	batchTimeout = 10 * time.Second
+)
+
+// join waits until do has done h, together with others.
 func (q *handOvers) join(ctx context.Context, h HandOver, do func(context.Context, []HandOver) []error) error {
-	me := &handOver{HandOver: h, ctx: ctx, lead: make(chan struct{}), done: make(chan error, 1)}
-	if !q.add(me) {
-		select {
-		case err := <-me.done:
-			return err
-		case <-me.lead:
-		}
+	b, i := q.add(ctx, h)
+	if i == 0 {
+		q.run(ctx, b, do)
 	}
-	defer q.next()
-	together, alive := []HandOver{}, []*handOver{}
-	for _, w := range q.take() {
-		if err := w.ctx.Err(); err != nil {
-			w.done <- err
-			continue
-		}
-		together, alive = append(together, w.HandOver), append(alive, w)
-	}
-	if len(alive) > 0 {
-		for i, err := range do(ctx, together) {
-			alive[i].done <- err
-		}
-	}
-	return <-me.done
+	<-b.done
+	return b.errs[i]
 }
 
-// add says whether w is to lead.
-func (q *handOvers) add(w *handOver) bool {
+func (q *handOvers) add(ctx context.Context, h HandOver) (b *batch, i int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, w)
-	leads := !q.busy
-	q.busy = true
-	return leads
-}
-
-func (q *handOvers) take() []*handOver {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	n := min(len(q.waiting), handOversAtMost)
-	taken := q.waiting[:n:n]
-	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-		q.waiting = nil
+	if q.next == nil || len(q.next.all) == batchSize {
+		q.next = &batch{done: make(chan struct{})}
 	}
-	return taken
+	b = q.next
+	b.all, b.from = append(b.all, h), append(b.from, ctx)
+	return b, len(b.all) - 1
 }
 
-func (q *handOvers) next() {
+// close lets nobody join any more.
+func (q *handOvers) close(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.busy = len(q.waiting) > 0; q.busy {
-		close(q.waiting[0].lead)
+	if q.next == b {
+		q.next = nil
+	}
+}
+
+// run does a batch when it is its turn. Whoever went away before is left out: his code is not used up.
+func (q *handOvers) run(ctx context.Context, b *batch, do func(context.Context, []HandOver) []error) {
+	q.turn.Lock()
+	defer q.turn.Unlock()
+	defer close(b.done)
+	runtime.Gosched() // who is about to come may come along
+	q.close(b)
+	b.errs = make([]error, len(b.all))
+	all, of := make([]HandOver, 0, len(b.all)), make([]int, 0, len(b.all))
+	for i, from := range b.from {
+		if b.errs[i] = from.Err(); b.errs[i] == nil {
+			b.errs[i] = errNotDone
+			all, of = append(all, b.all[i]), append(of, i)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	for i, err := range do(ctx, all) {
+		b.errs[of[i]] = err
 	}
 }

@@ -34,7 +34,7 @@ func armed(t testing.TB, s *store.Store, n int) []store.Waiting {
 
 // handOver is the handing over of a config that was made when w was read.
 func handOver(w store.Waiting) store.HandOver {
-	return store.HandOver{Arm: w.Arm, Stamp: w.Stamp, At: noon, Text: "to \x00 UUID " + w.UUID}
+	return store.HandOver{ArmID: w.ID, ServerID: w.ServerID, Stamp: w.Stamp, At: noon, Text: "to \x00 UUID " + w.UUID}
 }
 
 func served(t testing.TB, s *store.Store) int {

@@ -19,7 +19,7 @@ func TestAnArmIsExtendedWhileNobodyWasServed(t *testing.T) {
 		if got := must(s.ArmOf(ctx, w.ServerID))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
 			t.Errorf("it expires at %s", got.ExpiresAt)
 		}
-		must(0, s.HandOver(ctx, store.HandOver{Arm: a, Stamp: w.Stamp, At: noon.Add(2 * time.Minute)}))(t)
+		must(0, s.HandOver(ctx, store.HandOver{ArmID: a.ID, ServerID: a.ServerID, Stamp: w.Stamp, At: noon.Add(2 * time.Minute)}))(t)
 		must(0, s.ExtendArm(ctx, a, noon.Add(9*time.Hour)))(t)
 		if got := must(s.ArmOf(ctx, w.ServerID))(t); !got.ExpiresAt.Equal(noon.Add(time.Hour)) {
 			t.Errorf("served, it expires at %s", got.ExpiresAt)

@@ -33,7 +33,10 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	writer, err := openKept(sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)"))
+	writer, err := openKept(sqliteName(path, "_txlock=immediate", "_pragma=synchronous(FULL)",
+		"_pragma=cache_size(-32000)",        // kB
+		"_pragma=temp_store(MEMORY)",        // what a statement may have to undo is kept in memory, not in a file
+		"_pragma=wal_autocheckpoint(4000)")) // pages, 16 MB: pages that are written again and again are copied less often
 	if err != nil {
 		return s.explain("open the database", err)
 	}

@@ -55,11 +55,10 @@ type Store struct {
 	now    func() time.Time
 	place  string // what errors call the database; no password
 	hub    *hub
-
-	handOvers handOvers
-
 	stop   func() // ends and awaits the goroutines of Postgres' notifications
 	unlock func() // gives up exclusive use
+
+	handOvers handOvers
 }
 
 var _ workflow.Journal = (*Store)(nil)

@@ -25,19 +25,19 @@ func TestHandOversThatWaitShareATransaction(t *testing.T) {
 		}
 		errs := make([]error, len(all))
 		for i, h := range all {
-			errs[i] = errors.New("of " + h.Arm.ID)
+			errs[i] = errors.New("of " + h.ArmID)
 		}
 		return errs
 	}
 	gone, leave := context.WithCancel(t.Context())
-	errs := make([]error, 1000)
+	errs := make([]error, 500)
 	var all sync.WaitGroup
 	join := func(i int) {
 		ctx := t.Context()
 		if i%10 == 9 {
 			ctx = gone
 		}
-		all.Go(func() { errs[i] = q.join(ctx, HandOver{Arm: Arm{ID: fmt.Sprint(i)}}, do) })
+		all.Go(func() { errs[i] = q.join(ctx, HandOver{ArmID: fmt.Sprint(i)}, do) })
 	}
 	join(0)
 	<-begun
@@ -49,7 +49,7 @@ func TestHandOversThatWaitShareATransaction(t *testing.T) {
 	err := wait.Until(ctx, "everyone to come", time.Millisecond, func(context.Context) (bool, error) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		return len(q.waiting) == len(errs)-1, nil
+		return q.next != nil && len(q.next.all) == len(errs)-1, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,10 +70,29 @@ func TestHandOversThatWaitShareATransaction(t *testing.T) {
 	for _, n := range sizes {
 		total += n
 	}
-	if len(sizes) != 3 || sizes[0] != 1 || total != 900 {
+	if len(sizes) != 2 || sizes[0] != 1 || total != 450 {
 		t.Errorf("transactions of %v", sizes)
 	}
-	if q.busy || len(q.waiting) > 0 {
+	if q.next != nil {
 		t.Error("somebody is left")
+	}
+}
+
+func TestNobodyIsServedWhenABatchPanics(t *testing.T) {
+	var q handOvers
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			defer func() { _ = recover() }()
+			err := q.join(t.Context(), HandOver{ArmID: fmt.Sprint(i)}, func(context.Context, []HandOver) []error { panic("a bug") })
+			if err == nil {
+				t.Errorf("%d was told that it may be sent", i)
+			}
+		})
+	}
+	all.Wait()
+	err := q.join(t.Context(), HandOver{}, func(_ context.Context, all []HandOver) []error { return make([]error, len(all)) })
+	if err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
