@@ -43,6 +43,9 @@ func (p *program) showModernised(made client.ModernisedPatch, l client.LayerRef,
 	}
 	if !made.Changed {
 		p.done("%s, patch %s: nothing to do for Talos %s", l, patch, made.TalosVersion)
+		if made.Verdict != "equal" {
+			p.sayRewriting(patch, made)
+		}
 		return nil
 	}
 	for i, text := range []string{made.Text, made.ControlPlane} {

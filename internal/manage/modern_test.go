@@ -31,6 +31,7 @@ const (
 )
 
 func TestALintBeforeAnUpgradeNamesPatchesAndServers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1", "worker-2", "spare")
 	l.older(t, "control-plane-1", "worker-1", "worker-2")
@@ -78,6 +79,7 @@ func TestALintBeforeAnUpgradeNamesPatchesAndServers(t *testing.T) {
 }
 
 func TestAPatchIsModernisedInPlaceWithProofAndPlan(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1")
 	l.older(t, "control-plane-1", "worker-1")
@@ -132,22 +134,33 @@ func TestAPatchIsModernisedInPlaceWithProofAndPlan(t *testing.T) {
 
 // What a rewriting would change is not saved, unless as a draft.
 func TestAModernisedPatchThatMeansSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
 	ctx := t.Context()
-	const pods = "machine:\n  sysctl: {a: b}\n"
-	ok(l.SetLayer(ctx, "test", onCluster("prod"), fleet.Contents{Patches: []fleet.Patch{{Name: "odd", Text: pods + "  network:\n    hostname: x\n"}}}, manage.Save{Draft: true}))(t)
-	out, err := l.Modernise(ctx, "test", onCluster("prod"), "odd", manage.Modernising{}, manage.Save{Draft: true})
-	if err == nil && (out.Result.Proof.Verdict == modernise.Equal || out.Result.Proof.Verdict == modernise.EqualOlder) {
-		t.Errorf("a patch with a misspelt field is proven: %+v", out.Result.Proof)
+	const network = "machine:\n  network:\n    interfaces:\n      - interface: eth1\n        dhcp: true\n"
+	l.set(t, onCluster("prod"), fleet.Patch{Name: "network", Text: network})
+	_, err := l.Modernise(ctx, "test", onCluster("prod"), "network", manage.Modernising{All: true}, manage.Save{})
+	refused(t, "cards that no document names ask for no address", err, fleet.Refused, "network.defaultDHCP: true -> false", "draft")
+	if layer, _, _ := l.Layer(ctx, onCluster("prod")); layer.Text("network") != network || layer.Draft != "" {
+		t.Errorf("it was saved: %+v", layer)
 	}
-	if fleet.HintOf(err) == "" && err != nil {
-		t.Errorf("%v does not say what to do", err)
+	out := ok(l.Modernise(ctx, "test", onCluster("prod"), "network", manage.Modernising{All: true}, manage.Save{Draft: true}))(t)
+	if out.Result.Proof.Verdict != modernise.Differs || !out.Saved || out.Layer.Draft == "" || len(out.Plan.Groups) != 1 {
+		t.Errorf("as a draft: %+v", out)
+	}
+	// A broken draft stays one: there is nothing to prove.
+	odd := fleet.Patch{Name: "odd", Text: "machine:\n  sysctl: {a: b}\n  network:\n    hostname: x\n"}
+	saved := ok(l.SetLayer(ctx, "test", onCluster("prod"), fleet.Contents{Patches: []fleet.Patch{odd}}, manage.Save{Draft: true, Base: out.Layer.Draft}))(t)
+	out = ok(l.Modernise(ctx, "test", onCluster("prod"), "odd", manage.Modernising{}, manage.Save{Draft: true, Base: saved.Draft}))(t)
+	if out.Result.Proof.Verdict != modernise.Unproven || out.Result.Proof.Problem == "" || len(out.Plan.Broken) != 1 {
+		t.Errorf("a misspelt field: %+v", out)
 	}
 }
 
 func TestARecipeIsUsedForALayer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1", "worker-2")
 	l.older(t, "control-plane-1", "worker-1")
