@@ -19,6 +19,7 @@ const (
 )
 
 func TestEachLineHasTheSaveThatBroughtIt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, "prod")
 	ctx, ref := t.Context(), onCluster("prod")
@@ -50,6 +51,7 @@ func TestEachLineHasTheSaveThatBroughtIt(t *testing.T) {
 }
 
 func TestOldContentsComeBackAsANewRevision(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -84,6 +86,7 @@ func TestOldContentsComeBackAsANewRevision(t *testing.T) {
 }
 
 func TestRevisionsAreCompared(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, "prod")
 	ctx, ref := t.Context(), onCluster("prod")

@@ -46,6 +46,7 @@ func (l *lab) set(t *testing.T, ref manage.LayerRef, patches ...fleet.Patch) fle
 }
 
 func TestLaterLayersWinAndLimitsHold(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1")
 	l.cluster(t, "prod", "control-plane-1", "worker-1")
@@ -85,6 +86,7 @@ func TestLaterLayersWinAndLimitsHold(t *testing.T) {
 }
 
 func TestPatchesAreAddedChangedMovedSwitchedAndRemoved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, "prod")
 	ctx, ref := t.Context(), onCluster("prod")
@@ -147,6 +149,7 @@ func TestPatchesAreAddedChangedMovedSwitchedAndRemoved(t *testing.T) {
 }
 
 func TestOwnVariablesOfLaterScopesWin(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1", "worker-2")
 	l.cluster(t, "prod", "worker-1", "worker-2")
@@ -174,6 +177,7 @@ func TestOwnVariablesOfLaterScopesWin(t *testing.T) {
 }
 
 func TestASaveThatWouldBreakServersNamesThem(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	names := []string{"worker-1", "worker-2", "worker-3", "worker-4", "worker-5", "worker-6", "worker-7", "worker-8", "control-plane-1"}
 	l.rent(t, names...)
@@ -205,6 +209,7 @@ func TestASaveThatWouldBreakServersNamesThem(t *testing.T) {
 }
 
 func TestAServerThatIsBrokenAlreadyDoesNotKeepOthersFromBeingChanged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1", "worker-2")
 	l.cluster(t, "prod", "worker-1", "worker-2")
@@ -224,6 +229,7 @@ func TestAServerThatIsBrokenAlreadyDoesNotKeepOthersFromBeingChanged(t *testing.
 }
 
 func TestADraftIsInEffectNowhereUntilItIsPublished(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -277,6 +283,7 @@ func TestADraftIsInEffectNowhereUntilItIsPublished(t *testing.T) {
 }
 
 func TestANewConfigMayBeADraft(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, "prod")
 	ctx := t.Context()
@@ -296,6 +303,7 @@ func TestANewConfigMayBeADraft(t *testing.T) {
 }
 
 func TestAnAssignmentMayBeADraft(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	c := l.cluster(t, "prod")
@@ -325,6 +333,7 @@ func TestAnAssignmentMayBeADraft(t *testing.T) {
 }
 
 func TestWhoSavesOnAnOldRevisionIsTold(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, "prod")
 	ctx, ref := t.Context(), onCluster("prod")
@@ -338,6 +347,7 @@ func TestWhoSavesOnAnOldRevisionIsTold(t *testing.T) {
 }
 
 func TestTwoSavesAtOnceLoseNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -364,6 +374,7 @@ func TestTwoSavesAtOnceLoseNothing(t *testing.T) {
 
 // Two changes, each of which works alone, and which together would break a server: one of them is refused.
 func TestTwoChangesThatDoNotGoTogetherAreNotBothSaved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -387,6 +398,7 @@ func TestTwoChangesThatDoNotGoTogetherAreNotBothSaved(t *testing.T) {
 }
 
 func TestNothingIsWrittenWhenTheDatabaseFailsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -427,6 +439,7 @@ func TestNothingIsWrittenWhenTheDatabaseFailsInTheMiddle(t *testing.T) {
 }
 
 func TestTheVersionsOfAClusterChangeOnlyBeforeItRuns(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1")
 	c := l.cluster(t, "prod", "control-plane-1", "worker-1")
@@ -472,6 +485,7 @@ func TestTheVersionsOfAClusterChangeOnlyBeforeItRuns(t *testing.T) {
 
 // A cluster whose default config asks for what no made up server has does not keep anybody from changing its patches.
 func TestAMistakeElsewhereIsNotThisChanges(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")

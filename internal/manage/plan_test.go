@@ -41,6 +41,7 @@ func groups(p manage.Plan) (all []string) {
 }
 
 func TestAPlanSaysWhatAChangeDoesToWhichServers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1", "worker-2", "worker-3", "spare")
 	l.cluster(t, "prod", "control-plane-1", "worker-1", "worker-2", "worker-3")
@@ -92,6 +93,7 @@ func TestAPlanSaysWhatAChangeDoesToWhichServers(t *testing.T) {
 }
 
 func TestAPlanComparesWithWhatNodesRun(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1", "worker-2", "worker-3")
 	l.cluster(t, "prod", "worker-1", "worker-2", "worker-3")
@@ -147,6 +149,7 @@ func secretsOf(t *testing.T, bundle []byte) (all []string) {
 }
 
 func TestNoSecretOfTheBundleIsSaid(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1")
 	c := l.cluster(t, "prod", "control-plane-1", "worker-1")

@@ -18,6 +18,7 @@ import (
 func providerID(m *world.Machine) string { return fmt.Sprint(m.Number) }
 
 func TestAnAccountIsKeptOnlyIfItsCredentialsWork(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	good := fleet.Account{Name: "robot", Provider: fleet.HetznerRobot, User: login, Password: password}
 	for _, tc := range []struct {
@@ -51,6 +52,7 @@ func TestAnAccountIsKeptOnlyIfItsCredentialsWork(t *testing.T) {
 func hetzner64() string { return strings.Repeat("x", 64) }
 
 func TestANewAccountIsListedAtOnce(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var synced string
 	l.Sync = func(_ context.Context, id string) error {
@@ -64,6 +66,7 @@ func TestANewAccountIsListedAtOnce(t *testing.T) {
 }
 
 func TestACheckIsNotedOnTheAccountAndClearedByTheNext(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := ok(l.AddAccount(t.Context(), "test", fleet.Account{Name: "robot", Provider: fleet.HetznerRobot, User: login, Password: password}))(t)
 	a.Password = "changed"
@@ -83,6 +86,7 @@ func TestACheckIsNotedOnTheAccountAndClearedByTheNext(t *testing.T) {
 }
 
 func TestAnAccountInUseStays(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -95,6 +99,7 @@ func TestAnAccountInUseStays(t *testing.T) {
 }
 
 func TestAClusterThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	good := manage.NewCluster{Name: "prod", Endpoint: "https://203.0.113.9:6443"}
 	for _, tc := range []struct {
@@ -130,6 +135,7 @@ func TestAClusterThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestAClusterWithServersStays(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")
@@ -139,6 +145,7 @@ func TestAClusterWithServersStays(t *testing.T) {
 }
 
 func TestATalosconfigNamesTheControlPlanesAndIsAudited(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "control-plane-1", "worker-1")
 	l.cluster(t, "prod", "control-plane-1", "worker-1")
@@ -153,6 +160,7 @@ func TestATalosconfigNamesTheControlPlanesAndIsAudited(t *testing.T) {
 }
 
 func TestAConfigThatWouldBreakAServerIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1", "spare-1") // spare-1 belongs to no cluster, and is nobody's concern
 	_, err := l.SaveConfig(t.Context(), "test", fleet.Config{Name: "base", Contents: all("machine:\n  nonsense: 1\n")})
@@ -181,6 +189,7 @@ func all(text string) (c fleet.Contents) {
 }
 
 func TestTheKubernetesOfARunningClusterWins(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	c := l.cluster(t, "prod", "worker-1")
@@ -203,6 +212,7 @@ func TestTheKubernetesOfARunningClusterWins(t *testing.T) {
 }
 
 func TestRulesAndSchematicsAreChecked(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	_, err := l.AddRule(t.Context(), "test", fleet.Rule{Match: "db", Labels: map[string]string{"not a key": "x"}})
 	refused(t, "no label", err, fleet.Invalid, "not a key", itself)

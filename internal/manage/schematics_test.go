@@ -16,6 +16,7 @@ import (
 func extensions(names ...string) *fleet.Customization { return &fleet.Customization{Extensions: names} }
 
 func TestASchematicIsMadeOfParts(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "gpu", Parts: &fleet.Customization{
 		Extensions: []string{"gvisor", "siderolabs/zfs"}, KernelArgs: []string{"quiet", "-console"},
@@ -42,6 +43,7 @@ func TestASchematicIsMadeOfParts(t *testing.T) {
 }
 
 func TestOnlyWhatTheFactoryHasIsTaken(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, c := range []struct {
 		why  string
@@ -80,6 +82,7 @@ func TestOnlyWhatTheFactoryHasIsTaken(t *testing.T) {
 }
 
 func TestASchematicIsChanged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "gpu", Parts: extensions("gvisor")}))(t)
 	ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "other", Parts: extensions("zfs")}))(t)
@@ -109,6 +112,7 @@ func TestASchematicIsChanged(t *testing.T) {
 }
 
 func TestWhatAVersionLacksIsSaid(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	s := ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "storage", Parts: extensions("drbd", "siderolabs/i915-ucode")}))(t)
 	renamed := []fleet.Renamed{{From: "siderolabs/i915-ucode", To: "siderolabs/i915"}}
@@ -136,6 +140,7 @@ func TestWhatAVersionLacksIsSaid(t *testing.T) {
 }
 
 func TestAClusterGetsNoVersionThatItsSchematicLacks(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "hyperv", Parts: extensions("hyperv-guest-agent")}))(t)
 	ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "board", Parts: &fleet.Customization{Overlay: fleet.Overlay{Name: "rpi_generic"}}}))(t)
@@ -160,6 +165,7 @@ func TestAClusterGetsNoVersionThatItsSchematicLacks(t *testing.T) {
 }
 
 func TestTheSameContentsAreRecognised(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := ok(l.AddSchematic(t.Context(), "test", fleet.Schematic{Name: "a", YAML: "# by hand\ncustomization: {extraKernelArgs: [quiet]}\n"}))(t)
 	b := ok(l.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "b", Parts: &fleet.Customization{KernelArgs: []string{"quiet"}}}))(t)

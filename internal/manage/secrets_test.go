@@ -11,6 +11,7 @@ import (
 
 // Wherever a patch has a secret, whatever form the patch has, what is said about the layer does not hold it.
 func TestSecretsOfPatchesAreHiddenInEveryForm(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1")
 	l.cluster(t, "prod", "worker-1")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAnAssignmentThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "worker-1", "worker-2", "Bad_Name")
 	l.cluster(t, "prod", "worker-2")
@@ -57,6 +58,7 @@ func TestAnAssignmentThatCannotWorkIsRefused(t *testing.T) {
 }
 
 func TestANodeIsNotChangedAndLeavesKnowingly(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why, server string
 		state       fleet.State
@@ -107,6 +109,7 @@ func TestANodeIsNotChangedAndLeavesKnowingly(t *testing.T) {
 }
 
 func TestAServerIsRenamedAtItsProviderUnlessANodeHasTheName(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.rent(t, "one", "two")
 	l.cluster(t, "prod", "one", "two")

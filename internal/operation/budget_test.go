@@ -77,7 +77,7 @@ func (b *refusing) Take(ctx context.Context, group string, limit provider.Limit)
 	if b.id != "" {
 		if step := b.step(b.id); !b.refused[step] {
 			b.refused[step] = true
-			return time.Now().Add(50 * time.Millisecond), nil
+			return time.Now().Add(slower * time.Second), nil // longer than a busy machine takes to notice
 		}
 	}
 	return b.MemoryBudget.Take(ctx, group, limit)
