@@ -2,6 +2,7 @@ package extension
 
 import (
 	"archive/tar"
+	"bytes"
 	"debug/elf"
 	"io"
 	"io/fs"
@@ -262,4 +263,38 @@ func TestOnlyAnImageIsWrittenOver(t *testing.T) {
 	if _, err := layout.FromPath(filepath.Join(dir, "image")); err != nil {
 		t.Error(err)
 	}
+}
+
+// A name that ends in .tar may be somebody's backup.
+func TestAnArchiveThatIsNoImageIsLeftAlone(t *testing.T) {
+	images := build(t, write(t, reference(t)))
+	for why, text := range map[string]string{"not even an archive": "my notes", "empty": "", "an archive of other files": archiveOf(t, "home/me/letter.txt", "oci-layout")} {
+		t.Run(why, func(t *testing.T) {
+			mine := filepath.Join(t.TempDir(), "backup.tar")
+			if err := os.WriteFile(mine, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := images.Write(mine); fleet.KindOf(err) != fleet.Conflict {
+				t.Error(err)
+			}
+			if left, err := os.ReadFile(mine); err != nil || string(left) != text {
+				t.Errorf("%d bytes are left, %v", len(left), err)
+			}
+		})
+	}
+}
+
+func archiveOf(t *testing.T, names ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, name := range names {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func replaceable(to string, archive bool) error {
 		return nil
 	case err != nil:
 		return err
-	case archive && info.Mode().IsRegular():
+	case archive && info.Mode().IsRegular() && packed(to):
 		return nil
 	case archive || !info.IsDir():
 		return fleet.Errorf(fleet.Conflict, "%s is something else than an image", to).WithHint("choose another name")
@@ -75,13 +76,35 @@ func replaceable(to string, archive bool) error {
 		return err
 	}
 	for _, f := range have {
-		switch f.Name() {
-		case "oci-layout", "index.json", "blobs":
-		default:
+		if !ofLayout(f.Name()) {
 			return fleet.Errorf(fleet.Conflict, "folder %s has %s in it, which is not of an image", to, f.Name()).WithHint("choose a folder that is not there yet, or a name that ends in .tar")
 		}
 	}
 	return nil
+}
+
+// ofLayout says whether a name is one of those in an image layout.
+func ofLayout(name string) bool {
+	return slices.Contains([]string{"oci-layout", "index.json", "blobs"}, name)
+}
+
+// packed says whether a file is a packed image layout, be it whole or one whose writing was cut short.
+func packed(file string) bool {
+	in, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer in.Close()
+	r := tar.NewReader(in)
+	for n := 0; ; n++ {
+		h, err := r.Next()
+		if err != nil {
+			return n > 0
+		}
+		if first, _, _ := strings.Cut(h.Name, "/"); !ofLayout(first) {
+			return false
+		}
+	}
 }
 
 func (i *Images) layOut(dir string) error {
