@@ -78,6 +78,6 @@ func (p *program) showDiff(d *diff.Diff, v *diff.Verdict) error {
 		p.done("they mean the same")
 		return nil
 	}
-	fmt.Fprint(p.out, diff.Text(d, v))
-	return nil
+	_, err := fmt.Fprint(p.out, diff.Text(d, v))
+	return err
 }

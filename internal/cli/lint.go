@@ -103,7 +103,9 @@ func (p *program) showFindings(found []finding) error {
 		if f.Kind != "" && f.Kind != schema.V1Alpha1 {
 			where = f.Kind + " " + f.Path
 		}
-		fmt.Fprintf(p.out, "%s:%d:%d: %s: %s\n", f.File, f.Line, f.Column, f.Severity, printable(f.Message))
+		if _, err := fmt.Fprintf(p.out, "%s:%d:%d: %s: %s\n", f.File, f.Line, f.Column, f.Severity, printable(f.Message)); err != nil {
+			return err
+		}
 		if where != "" {
 			fmt.Fprintf(p.out, "    at %s\n", printable(where))
 		}

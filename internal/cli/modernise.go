@@ -29,6 +29,10 @@ planes take is a patch of its own (--control-plane-output). The exit code is 3 w
 			if err != nil {
 				return err
 			}
+			if machineconfig.Whole(text) {
+				p.done("WARNING: %s is a whole machine config. This is for patches: what comes from the secrets of the cluster is not rewritten.\n"+
+					"A config for another version is made by: secrets generate --from-controlplane-config, then config generate --with-secrets", args[0])
+			}
 			r := fleet.Role(role)
 			if r != "" && r != fleet.ControlPlane && r != fleet.Worker {
 				return &usage{text: fmt.Sprintf("--role: there is no role %q", role), hint: "controlplane or worker; none for both"}

@@ -70,6 +70,15 @@ func Misplaced(text []byte) error {
 	return misplaced(docs)
 }
 
+// Whole says whether a text is a machine config with a cluster's secrets, and no patch.
+func Whole(text []byte) bool {
+	docs, err := parseDocuments(string(text))
+	return err == nil && slices.ContainsFunc(docs, func(d *yaml.Node) bool {
+		m := valueAt(d, "machine")
+		return m != nil && valueAt(m, "type") != nil && (valueAt(m, "token") != nil || valueAt(m, "ca") != nil)
+	})
+}
+
 // misplaced knows the files that are taken for a machine config or a patch.
 func misplaced(docs []*yaml.Node) error {
 	if len(docs) == 0 || docs[0].Kind != yaml.MappingNode {
@@ -109,7 +118,9 @@ func loadAll(patches []Patch) ([]configpatcher.Patch, error) {
 			}
 			return nil, fleet.Errorf(fleet.Invalid, "%s: %w", p.Name, err).WithHint("%s", hint)
 		}
-		texts[i] = "\n" + p.Text // with a line break it cannot be taken for the name of a file
+		if texts[i] = p.Text; !strings.ContainsAny(p.Text, "\n ") {
+			texts[i] += "\n" // else it would be taken for the name of a file
+		}
 	}
 	return configpatcher.LoadPatches(texts)
 }

@@ -54,6 +54,17 @@ func TestJSONPatchesThatFollowOneAnotherAreOne(t *testing.T) {
 	}
 }
 
+// What stands before and after a patch in its file is no part of it.
+func TestPatchFilesKeepTheirEnds(t *testing.T) {
+	const ends = "version: \"\"\nmachine:\n    type: worker\n    token: \"\"\n    certSANs: []\n    files:\n        - content: |\n            a\n          permissions: 0o0\n          path: /a\n          op: \"\"\ncluster: null\n"
+	for _, text := range []string{"\ufeffmachine: {files: [{path: /a, content: \"a\\n\"}]}\n", "machine:\r\n  files:\r\n  - path: /a\r\n    content: |+\r\n      a\r\n", `{"machine":{"files":[{"path":"/a","content":"a\n"}]}}`} {
+		out, err := PatchFile([]byte("machine: {type: worker}\n"), []Patch{{Name: "p", Text: text}, {Name: "short", Text: "machine:"}})
+		if err != nil || string(out) != ends {
+			t.Errorf("%q: %q, %v", text, out, err)
+		}
+	}
+}
+
 // A file that turned out empty must not give a cluster other secrets than it has.
 func TestGenerateTakesNothingForSecretsOrVersions(t *testing.T) {
 	for _, tc := range []struct {
