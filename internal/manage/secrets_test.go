@@ -86,3 +86,26 @@ func first(t *testing.T, l *lab, layer manage.LayerRef) string {
 	all := ok(l.Revisions(t.Context(), layer))(t)
 	return all[len(all)-1].Revision
 }
+
+// The page of a server sends its whole form, the patch as it was shown.
+func TestAnAssignmentKeepsTheSecretsOfAPatchAsShown(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.rent(t, "worker-1")
+	l.cluster(t, "prod", "worker-1")
+	ctx := t.Context()
+	const own = "apiVersion: v1alpha1\nkind: RegistryAuthConfig\nname: r.io\nusername: u\npassword: open-sesame # mine\n"
+	ok(l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{Patch: ptr(own)}))(t)
+	layer, _, err := l.Layer(ctx, onServer("worker-1"))
+	must(t, err)
+	shown := layer.Clone()
+	ok(l.Hide(ctx, &shown))(t)
+	text := shown.Text(fleet.PatchOwn)
+	ok(l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{Patch: &text, Hostname: ptr("db-1")}))(t)
+	if layer, _, _ = l.Layer(ctx, onServer("worker-1")); layer.Text(fleet.PatchOwn) != own || !strings.Contains(text, "[secret] # mine") {
+		t.Errorf("shown as %q, kept as %q", text, layer.Text(fleet.PatchOwn))
+	}
+	text = strings.Replace(text, "username: u", "username: v", 1)
+	_, err = l.Assign(ctx, "test", "worker-1", manage.AssignmentChange{Patch: &text})
+	refused(t, "changed as shown", err, fleet.Invalid, "taken out", "secret itself")
+}
