@@ -53,6 +53,8 @@ func (p *program) patches(flag string, values []string) ([]machineconfig.Patch, 
 	for i, v := range values {
 		name := v
 		switch {
+		case v == "@-":
+			name = "stdin"
 		case strings.HasPrefix(v, "@"):
 			name = v[1:]
 		case strings.ContainsAny(v, "\n ") || strings.HasPrefix(v, "[") || strings.HasPrefix(v, "{"):
@@ -67,12 +69,6 @@ func (p *program) patches(flag string, values []string) ([]machineconfig.Patch, 
 		out = append(out, machineconfig.Patch{Name: name, Text: text})
 	}
 	return out, nil
-}
-
-// patchTexts are only their texts.
-func (p *program) patchTexts(flag string, values []string) ([]string, error) {
-	patches, err := p.patches(flag, values)
-	return each(patches, func(m machineconfig.Patch) string { return m.Text }), err
 }
 
 func (p *program) configGenerate() *cobra.Command {

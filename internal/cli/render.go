@@ -39,18 +39,17 @@ line which patch set it.`,
 			if in.Role != fleet.ControlPlane && in.Role != fleet.Worker {
 				return &usage{text: fmt.Sprintf("--role: there is no role %q", role), hint: "controlplane or worker"}
 			}
+			if kind, id, _ := strings.Cut(in.EphemeralDisk, ":"); in.EphemeralDisk != "" && (kind != "wwid" && kind != "uuid" || id == "") {
+				return &usage{text: fmt.Sprintf("--ephemeral-disk: %q names no disk", in.EphemeralDisk), hint: "wwid:WWID of a disk, or uuid:UUID of an md array"}
+			}
 			if in.KubernetesVersion == "" {
 				in.KubernetesVersion = machineconfig.KubernetesOf(in.TalosVersion)
 			}
 			if in.InstallImage == "" {
 				in.InstallImage = machineconfig.InstallImage(in.TalosVersion)
 			}
-			texts, err := p.patchTexts("patch", patches)
-			if err != nil {
+			if in.Patches, err = p.patches("patch", patches); err != nil {
 				return err
-			}
-			for i, text := range texts {
-				in.Patches = append(in.Patches, machineconfig.Patch{Name: strings.TrimPrefix(patchName(patches[i], i), "@"), Text: text})
 			}
 			in.Variables = machineconfig.Variables{
 				"hostname": args[0], "server_name": args[0], "cluster_name": in.ClusterName, "endpoint": in.Endpoint,
@@ -81,14 +80,6 @@ line which patch set it.`,
 	complete(cmd, "role", "controlplane", "worker")
 	completeVersions(cmd, "talos-version")
 	return cmd
-}
-
-// patchName is how errors and explanations call a patch of the command line.
-func patchName(value string, i int) string {
-	if strings.ContainsAny(value, "\n {[") {
-		return fmt.Sprintf("--patch %d", i+1)
-	}
-	return value
 }
 
 func (p *program) render(in machineconfig.Input, d destination, explain, redact bool) error {
