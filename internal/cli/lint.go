@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -37,8 +36,11 @@ What is called an error is refused by a node of that version; then the exit code
 			"  talos-manager config lint all.yaml --from v1.11.6 --talos-version v1.12.1",
 		Args: takes("FILE..."),
 		RunE: func(_ *cobra.Command, args []string) error {
-			for _, v := range []string{version, cmp.Or(from, version)} {
-				if err := machineconfig.CheckTalos(v); err != nil {
+			if err := machineconfig.CheckTalos(version); err != nil {
+				return err
+			}
+			if from != "" {
+				if err := machineconfig.CheckUpgrade(from, version); err != nil {
 					return err
 				}
 			}

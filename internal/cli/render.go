@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -29,7 +30,7 @@ line which patch set it.`,
     --role worker --patch @all.yaml --patch @worker.yaml --variable private_ip=10.0.1.1 -o worker-1.yaml`,
 		Args: takes("HOSTNAME"),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if err := checkEndpoint(in.Endpoint); err != nil {
+			if err := errors.Join(fleet.CheckName("host", args[0]), checkEndpoint(in.Endpoint)); err != nil {
 				return err
 			}
 			if in.Secrets, err = os.ReadFile(with); err != nil {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	api "github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/siderolabs/talos/pkg/machinery/compatibility"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/bundle"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
@@ -221,14 +219,6 @@ func SecretsFromConfig(text []byte, now time.Time) ([]byte, error) {
 
 // brought lists the Kubernetes version that the last release of each Talos minor brings (constants.go of its tag).
 var brought = []string{"v1.6 v1.29.7", "v1.7 v1.30.5", "v1.8 v1.31.4", "v1.9 v1.32.4", "v1.10 v1.33.6", "v1.11 v1.34.1", "v1.12 v1.35.4", "v1.13 v1.36.3"}
-
-// CheckTalos refuses what is no Talos version that this program can make configs for.
-func CheckTalos(version string) error {
-	if _, err := compatibility.ParseTalosVersion(&api.VersionInfo{Tag: version}); err != nil {
-		return fleet.Errorf(fleet.Invalid, "Talos version %q: %w", version, err).WithHint("write it as %s", NewestTalos())
-	}
-	return nil
-}
 
 // KubernetesOf is the Kubernetes version that a Talos version brings.
 func KubernetesOf(talosVersion string) string {

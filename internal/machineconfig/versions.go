@@ -1,6 +1,7 @@
 package machineconfig
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
@@ -35,6 +36,38 @@ func CheckVersions(talos, kubernetes string) error {
 		return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("https://docs.siderolabs.com/talos lists the Kubernetes versions of each Talos release")
 	}
 	return nil
+}
+
+// CheckTalos refuses what is no Talos version whose documents and fields this program knows.
+func CheckTalos(version string) error {
+	if err := readVersions(version, DefaultKubernetes()); err != nil {
+		return err
+	}
+	if later(version, NewestTalos()) {
+		return fleet.Errorf(fleet.Invalid, "Talos %s is newer than this program, which knows versions up to %s", version, NewestTalos()).WithHint("install a newer talos-manager")
+	}
+	return nil
+}
+
+// CheckUpgrade refuses two Talos versions of which the second is the older one.
+func CheckUpgrade(from, to string) error {
+	if err := errors.Join(CheckTalos(from), CheckTalos(to)); err != nil {
+		return err
+	}
+	if later(from, to) {
+		return fleet.Errorf(fleet.Invalid, "Talos %s is older than %s, from which the upgrade is to be", to, from).WithHint("name the older one first")
+	}
+	return nil
+}
+
+// later compares the minors of two versions; false where one is none.
+func later(a, b string) bool {
+	x, err := contractOf(a)
+	if err != nil {
+		return false
+	}
+	y, err := contractOf(b)
+	return err == nil && x.Greater(y)
 }
 
 // readVersions refuses what is no version, and what no config can be made for.
