@@ -9,5 +9,5 @@ case $name in
 *) pattern="(?i)^Benchmark${name}" ;;
 esac
 go test -run '^$' -bench "$pattern" -benchtime 1x -timeout 30m \
-	./internal/demo ./internal/store ./internal/workflow ./internal/web ./internal/machineconfig ./internal/manage 2>&1 |
+	./internal/demo ./internal/store ./internal/workflow ./internal/web ./internal/machineconfig ./internal/bootconfig ./internal/manage 2>&1 |
 	grep -v -E '^(PASS|ok|\?|goos|goarch|pkg|cpu)' || true

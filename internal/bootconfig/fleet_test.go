@@ -150,11 +150,11 @@ func (f *booting) render(b *testing.B, a *app.App) (configs [][]byte) {
 	return configs
 }
 
-// ask lets every machine ask once, over a few connections that are kept alive. configs are the answers to expect; nil:
+// ask lets every machine ask once, over so many connections that are kept alive. configs are the answers to expect; nil:
 // any config.
-func (f *booting) ask(b *testing.B, address string, configs [][]byte) figures {
+func (f *booting) ask(b *testing.B, address string, connections int, configs [][]byte) figures {
 	b.Helper()
-	conns := make([]net.Conn, stormConns)
+	conns := make([]net.Conn, connections)
 	for i := range conns {
 		conns[i] = must(net.Dial("tcp", address))(b)
 		defer conns[i].Close()

@@ -2,6 +2,7 @@ package bootconfig_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"runtime"
@@ -16,13 +17,13 @@ import (
 
 const (
 	stormMachines = 10_000
-	stormConns    = 256 // kept alive; the machines share them
-	stormRounds   = 3   // the figures are those of the median one
+	stormRounds   = 3 // the figures are those of the median one
 )
 
 // A boot storm: as many machines as a large fleet has ask for their config at once, each with a code and a UUID of its
-// own. The program is the whole one, on a real listener; the plain server beside it answers the same bytes from
-// memory, to the same client. Every commit is on disk before its config goes out, on Postgres too.
+// own, over a few connections that are kept alive or over many. The program is the whole one, on a real listener; the
+// plain server beside it answers the same bytes from memory, to the same client, which takes its part of the
+// processors too. Every commit is on disk before its config goes out, on Postgres too.
 func BenchmarkStorm(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) {
 		benchmarkStorm(b, map[string]string{"data-dir": b.TempDir()})
@@ -41,12 +42,14 @@ func benchmarkStorm(b *testing.B, settings map[string]string) {
 		}
 		b.ReportMetric(0, "ns/op")
 	})
-	b.Run("warm", func(b *testing.B) {
-		for b.Loop() {
-			warm(b, f)
-		}
-		b.ReportMetric(0, "ns/op")
-	})
+	for _, conns := range []int{256, 1024} {
+		b.Run(fmt.Sprintf("warm-%d-connections", conns), func(b *testing.B) {
+			for b.Loop() {
+				warm(b, f, conns)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }
 
 // cold: the program has just started, and not one config was rendered yet.
@@ -56,14 +59,14 @@ func cold(b *testing.B, f *booting) {
 	address := serve(b, func(ctx context.Context, l net.Listener) error {
 		return httpd.Serve(ctx, l, httpd.Options{Handler: a.Handler, Log: quiet}) // Run would begin to render at once
 	})
-	got := f.ask(b, address, nil)
+	got := f.ask(b, address, 256, nil)
 	f.checkServed(b)
 	report(b, "", got)
 	b.ReportMetric(resident(b), "MB-resident")
 }
 
 // warm: every config was rendered before its machine came. The two servers are measured in turns.
-func warm(b *testing.B, f *booting) {
+func warm(b *testing.B, f *booting, conns int) {
 	a := f.start(b)
 	address := serve(b, a.Run)
 	plain := serve(b, func(ctx context.Context, l net.Listener) error {
@@ -78,9 +81,9 @@ func warm(b *testing.B, f *booting) {
 		f.waitUntilReady(b, a)
 		configs := f.render(b, a)
 		runtime.GC()
-		theirs = append(theirs, f.ask(b, plain, configs))
+		theirs = append(theirs, f.ask(b, plain, conns, configs))
 		runtime.GC()
-		ours = append(ours, f.ask(b, address, configs))
+		ours = append(ours, f.ask(b, address, conns, configs))
 		f.checkServed(b)
 	}
 	f.checkRefused(b, address)
