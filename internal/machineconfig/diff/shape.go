@@ -90,6 +90,7 @@ func shapeOf(typ reflect.Type, kind, path string) *shape {
 	case s.certificate(kind, path), s.typ == reflect.TypeFor[v1alpha1.Base64Bytes]():
 	case s.typ == reflect.TypeFor[meta.Unstructured](), s.typ.Kind() == reflect.Interface:
 		s.form = free
+	//lint:ignore SA1019 older Talos versions have nothing else
 	case s.typ != reflect.TypeFor[v1alpha1.ClusterInlineManifests]() && ownReader(s.typ):
 	case s.typ.Kind() == reflect.Struct:
 		s.form, s.fields = object, map[string]*shape{}

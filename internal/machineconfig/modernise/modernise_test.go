@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -157,8 +156,9 @@ func compareGolden(t *testing.T, file, got string) {
 	}
 	if string(want) != got {
 		a, b := strings.Split(string(want), "\n"), strings.Split(got, "\n")
-		i := slices.IndexFunc(a, func(string) bool { return false })
-		for i = 0; i < min(len(a), len(b)) && a[i] == b[i]; i++ {
+		i := 0
+		for i < min(len(a), len(b)) && a[i] == b[i] {
+			i++
 		}
 		t.Errorf("%s differs from line %d on; run with -update and look at the change\n%s", file, i+1, got)
 	}
