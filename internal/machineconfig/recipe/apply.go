@@ -17,25 +17,25 @@ type Params = map[string]any
 
 // Result is what a recipe gives for a Talos version.
 type Result struct {
-	Recipe    string
-	Version   string // minor: 1.14
-	Patches   []Patch
-	Schematic Schematic
-	Notes     []string // what is left to do, in order; plain text with commands, no secrets
+	Recipe    string    `json:"recipe"`
+	Version   string    `json:"version"` // minor: 1.14
+	Patches   []Patch   `json:"patches"`
+	Schematic Schematic `json:"schematic"`
+	Notes     []string  `json:"notes"` // what is left to do, in order; plain text with commands, no secrets
 }
 
 // Patch is a patch for a layer.
 type Patch struct {
-	Name  string     // kubespan; node-taints-workers where a recipe gives several: unique in a result
-	Role  fleet.Role // "" for every role
-	Text  string     // may hold ${variables}
-	Shown string     // Text with secrets replaced, for people and logs
+	Name  string     `json:"name"`            // kubespan; node-taints-workers where a recipe gives several: unique in a result
+	Role  fleet.Role `json:"role,omitempty"`  // "" for every role
+	Text  string     `json:"text"`            // may hold ${variables}
+	Shown string     `json:"shown,omitempty"` // Text with secrets replaced, for people and logs
 }
 
 // Schematic is what belongs into the image of the servers. It never holds a secret: schematics are public.
 type Schematic struct {
-	Extensions []string // siderolabs/nvidia-container-toolkit-lts
-	KernelArgs []string
+	Extensions []string `json:"extensions,omitempty"` // siderolabs/nvidia-container-toolkit-lts
+	KernelArgs []string `json:"kernelArgs,omitempty"`
 }
 
 // Masked stands in Shown for every secret.

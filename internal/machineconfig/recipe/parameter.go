@@ -33,20 +33,21 @@ const (
 
 // Parameter is what somebody may say about how a recipe is to be made.
 type Parameter struct {
-	Name     string
-	Type     Type
-	Of       Type // of the elements of a list and the values of a map; string where it says nothing
-	Help     string
-	Default  any
-	Required bool
-	Secret   bool    // what it holds is never shown
-	Values   []Value // of an enum
-	Min, Max *int    // of an int
-	Pattern  string  // which a string, a list's elements and a map's values match as a whole
-	Write    string  // the words for Pattern: "write a host name, with :port where it is not 443"
-	Key      string  // which a map's keys match as a whole
-	Schemes  []string
-	Port     bool // the URL needs a port and has no path
+	Name     string   `json:"name"`
+	Type     Type     `json:"type"`
+	Of       Type     `json:"of,omitempty"` // of the elements of a list and the values of a map; string where it says nothing
+	Help     string   `json:"help"`
+	Default  any      `json:"default,omitempty"`
+	Required bool     `json:"required,omitempty"`
+	Secret   bool     `json:"secret,omitempty"`  // what it holds is never shown
+	Values   []Value  `json:"values,omitempty"`  // of an enum
+	Min      *int     `json:"min,omitempty"`     // of an int
+	Max      *int     `json:"max,omitempty"`     // of an int
+	Pattern  string   `json:"pattern,omitempty"` // which a string, a list's elements and a map's values match as a whole
+	Write    string   `json:"write,omitempty"`   // the words for Pattern: "write a host name, with :port where it is not 443"
+	Key      string   `json:"key,omitempty"`     // which a map's keys match as a whole
+	Schemes  []string `json:"schemes,omitempty"`
+	Port     bool     `json:"port,omitempty"` // the URL needs a port and has no path
 	Span     `yaml:",inline"`
 
 	pattern, key *regexp.Regexp
@@ -54,8 +55,8 @@ type Parameter struct {
 
 // Value is one that an enum can have.
 type Value struct {
-	Value string
-	Help  string
+	Value string `json:"value"`
+	Help  string `json:"help"`
 	Span  `yaml:",inline"`
 }
 

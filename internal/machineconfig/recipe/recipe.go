@@ -20,16 +20,16 @@ import (
 
 // Recipe is a patch for one need, in the form that each Talos version wants.
 type Recipe struct {
-	Name        string // kubespan; also the first part of its patches' names
-	Title       string // "KubeSpan: a WireGuard network between all nodes"
-	Group       string // heading in the catalogue: system, network, disks, registries, logs, gpu, kubernetes
-	Description string // what it does and when one wants it
-	Traps       []string
-	Roles       []fleet.Role // those it is for; none means every role
+	Name        string       `json:"name"`        // kubespan; also the first part of its patches' names
+	Title       string       `json:"title"`       // "KubeSpan: a WireGuard network between all nodes"
+	Group       string       `json:"group"`       // heading in the catalogue: system, network, disks, registries, logs, gpu, kubernetes
+	Description string       `json:"description"` // what it does and when one wants it
+	Traps       []string     `json:"traps,omitempty"`
+	Roles       []fleet.Role `json:"roles,omitempty"` // those it is for; none means every role
 	Span        `yaml:",inline"`
-	Parameters  []Parameter
-	Conflicts   []Conflict
-	Example     map[string]any // parameters that show it; valid on every version it knows unless they say otherwise
+	Parameters  []Parameter    `json:"parameters"`
+	Conflicts   []Conflict     `json:"conflicts,omitempty"`
+	Example     map[string]any `json:"example,omitempty"` // parameters that show it; valid on every version it knows unless they say otherwise
 
 	checks     []check
 	patches    []yield
@@ -40,9 +40,9 @@ type Recipe struct {
 
 // Conflict names another recipe that cannot be used together with this one on the same servers.
 type Conflict struct {
-	With string
+	With string `json:"with"`
 	Span `yaml:",inline"`
-	Why  string
+	Why  string `json:"why"`
 }
 
 // check refuses what parameters cannot say together: its template makes a sentence when something is wrong.

@@ -13,7 +13,8 @@ const oldest = 6
 
 // Span is a range of Talos minors: from Since to Until, both included and written as 1.8; "" is no bound.
 type Span struct {
-	Since, Until string
+	Since string `json:"since,omitempty"`
+	Until string `json:"until,omitempty"`
 }
 
 func (s Span) has(minor int) bool {
