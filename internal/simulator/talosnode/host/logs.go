@@ -105,6 +105,7 @@ func (h *Host) containerLog(r *machine.LogsRequest, s grpc.ServerStreamingServer
 	}
 	if r.Follow {
 		<-s.Context().Done()
+		return status.FromContextError(s.Context().Err()).Err()
 	}
 	return nil
 }

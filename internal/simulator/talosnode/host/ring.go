@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"sync"
+
+	"google.golang.org/grpc/status"
 )
 
 // depth is how much of a log is kept at least: Talos' circular buffers hold 1 MiB. A quarter more is kept so that
@@ -79,7 +81,7 @@ func (r *ring) read(ctx context.Context, at int64, follow bool, send func([]byte
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil
+			return status.FromContextError(ctx.Err()).Err() // whichever side's clock is first, the client sees the same
 		}
 	}
 }
