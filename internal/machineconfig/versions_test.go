@@ -9,6 +9,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/configpatcher"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
 // everyVersion lists a release of each supported minor, with the Kubernetes it brings.
@@ -18,6 +19,20 @@ func everyVersion() (all []struct{ talos, kubernetes string }) {
 		all = append(all, struct{ talos, kubernetes string }{talos, KubernetesOf(talos)})
 	}
 	return all
+}
+
+func TestWhatEveryMinorBringsIsKnown(t *testing.T) {
+	older := schema.Versions()
+	older = older[:len(older)-1]
+	for _, minor := range older {
+		brings := KubernetesOf(minor + ".0")
+		if brings == DefaultKubernetes() {
+			t.Errorf("which Kubernetes %s brings is not in the list", minor)
+		}
+		if err := CheckVersions(minor+".0", brings); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestEveryTalosVersionRendersAndValidates(t *testing.T) {
