@@ -247,6 +247,18 @@ func (c *Client) DiscardLayer(ctx context.Context, l LayerRef, how LayerSave) (v
 	return v, c.layer(ctx, http.MethodPost, l, "/discard", nil, how, &v)
 }
 
+// Draft is a layer that has one.
+type Draft struct {
+	LayerRef
+	Revision string `json:"revision" doc:"sha256 of the contents, hex"`
+	Stale    bool   `json:"stale,omitempty" doc:"what it was made on was changed since: it has to be saved again before it is published"`
+}
+
+// Drafts lists the drafts of all layers.
+func (c *Client) Drafts(ctx context.Context) (l List[Draft], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/drafts"), nil, nil, &l)
+}
+
 func (c *Client) layer(ctx context.Context, method string, l LayerRef, below string, query url.Values, in, out any) error {
 	if query == nil {
 		query = url.Values{}

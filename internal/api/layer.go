@@ -15,6 +15,7 @@ import (
 // layerRoutes are the routes of layers: of clusters, of the roles of a cluster, of configs and of servers.
 func (a *api) layerRoutes(h huma.API) {
 	const layer = "/layers/{scope}/{owner}"
+	add(a, h, "list-drafts", "GET /drafts", "List the drafts of all layers", a.listDrafts)
 	add(a, h, "show-layer", "GET "+layer, "Show a layer of patches", a.showLayer, explained(aboutSecrets))
 	add(a, h, "update-layer", "PUT "+layer, "Replace the contents of a layer", a.updateLayer)
 	add(a, h, "add-patch", "POST "+layer+"/patches", "Add a patch to a layer", a.addPatch, created)
@@ -273,4 +274,11 @@ func (a *api) discardLayer(ctx context.Context, in *struct {
 ) (*body[client.Layer], error) {
 	_, err := a.Manager.Discard(ctx, access.Actor(ctx), in.ref(), saveOf(in.Body))
 	return a.saved(ctx, in.ByLayer, err)
+}
+
+func (a *api) listDrafts(ctx context.Context, _ *nothing) (*body[client.List[client.Draft]], error) {
+	all, err := a.Manager.Drafts(ctx)
+	return answer(items(all, func(d manage.Draft) client.Draft {
+		return client.Draft{LayerRef: client.LayerRef{Scope: string(d.Scope), Owner: d.Owner, Role: string(d.Role)}, Revision: d.Revision, Stale: d.Stale}
+	}), err)
 }

@@ -60,6 +60,11 @@ func TestPatchesOfEveryScopeAreEditedPlannedAndExplained(t *testing.T) {
 	if v.Draft == nil || v.Draft.Patches[0].Text != bad || v.Patches[0].Text == bad {
 		t.Errorf("the draft is %+v, in effect is %+v", v.Draft, v.Patches)
 	}
+	drafts, err := l.Drafts(ctx)
+	l.must(err)
+	if len(drafts.Items) != 1 || drafts.Items[0].Scope != client.ScopeServer || drafts.Items[0].Revision != v.Draft.Revision || drafts.Items[0].Stale {
+		t.Errorf("drafts %+v", drafts.Items)
+	}
 	_, err = l.PublishLayer(ctx, server, client.LayerSave{})
 	l.want(err, client.Invalid, 422, "nobody", "")
 	_, err = l.SetVariable(ctx, client.LayerRef{Scope: client.ScopeCluster, Owner: "prod"}, "nobody", client.VariableChange{Value: "x: y"})

@@ -18,7 +18,7 @@ role/CLUSTER/worker and server/NAME. Every save is a revision.`
 
 func (p *program) layerCommand() *cobra.Command {
 	return p.noun("layer", "Layers of patches: history, drafts, blame", aboutLayers,
-		p.layerShow(), p.layerRevisions(), p.layerDiff(), p.layerBlame(), p.layerRevert(), p.layerPublish(), p.layerDiscard())
+		p.layerShow(), p.layerRevisions(), p.layerDiff(), p.layerBlame(), p.layerRevert(), p.layerPublish(), p.layerDiscard(), p.layerDrafts())
 }
 
 // onLayer is a command whose first argument is a layer.
@@ -222,35 +222,53 @@ func (p *program) layerBlame() *cobra.Command {
 		})
 }
 
-func (p *program) layerRevert() *cobra.Command {
+// saveLayer is a command that saves a layer, as a whole.
+func (p *program) saveLayer(use, short, example string, save save) *cobra.Command {
 	var how *client.LayerSave
-	cmd := p.onLayer("revert LAYER REVISION", "Make an old revision effective again, as a new save", "layer revert config/base 3f2a1b --why 'nodes were slow'",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			v, err := c.RevertLayer(ctx, l, client.LayerRevert{LayerSave: *how, Revision: args[0]})
-			return p.showLayer(v, err)
-		})
+	cmd := p.onLayer(use, short, example, func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+		v, err := save(ctx, c, l, args, *how)
+		return p.showLayer(v, err)
+	})
 	how = saveFlags(cmd)
 	return cmd
+}
+
+func (p *program) layerRevert() *cobra.Command {
+	return p.saveLayer("revert LAYER REVISION", "Make an old revision effective again, as a new save", "layer revert config/base 3f2a1b --why 'nodes were slow'",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			return c.RevertLayer(ctx, l, client.LayerRevert{LayerSave: how, Revision: args[0]})
+		})
 }
 
 func (p *program) layerPublish() *cobra.Command {
-	var how *client.LayerSave
-	cmd := p.onLayer("publish LAYER", "Make a draft effective", "layer publish config/base",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
-			v, err := c.PublishLayer(ctx, l, *how)
-			return p.showLayer(v, err)
+	return p.saveLayer("publish LAYER", "Make a draft effective", "layer publish config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string, how client.LayerSave) (client.Layer, error) {
+			return c.PublishLayer(ctx, l, how)
 		})
-	how = saveFlags(cmd)
-	return cmd
 }
 
 func (p *program) layerDiscard() *cobra.Command {
-	var how *client.LayerSave
-	cmd := p.onLayer("discard LAYER", "Throw a draft away; it stays in the history", "layer discard config/base",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string) error {
-			v, err := c.DiscardLayer(ctx, l, *how)
-			return p.showLayer(v, err)
+	return p.saveLayer("discard LAYER", "Throw a draft away; it stays in the history", "layer discard config/base",
+		func(ctx context.Context, c *client.Client, l client.LayerRef, _ []string, how client.LayerSave) (client.Layer, error) {
+			return c.DiscardLayer(ctx, l, how)
 		})
-	how = saveFlags(cmd)
-	return cmd
+}
+
+func (p *program) layerDrafts() *cobra.Command {
+	return &cobra.Command{
+		Use: "drafts", Short: "List the drafts of all layers", Example: "  talos-manager layer drafts", Args: takes(),
+		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
+			v, err := c.Drafts(ctx)
+			if err != nil {
+				return err
+			}
+			p.none(len(v.Items), "drafts", "talos-manager patch add LAYER NAME @FILE --draft")
+			return p.show(v, func(t *table) {
+				t.row("LAYER", "REVISION", "OUT OF DATE")
+				for _, d := range v.Items {
+					t.row(d.LayerRef.String(), fmt.Sprintf("%.12s", d.Revision), yes(d.Stale))
+				}
+			})
+		}),
+	}
 }

@@ -152,74 +152,86 @@ func (p *program) patchUpdate() *cobra.Command {
 	return cmd
 }
 
-func (p *program) patchMove() *cobra.Command {
+// edit changes the contents of a layer as the arguments after its name say; save has the manager do it.
+type (
+	edit func(contents *client.ConfigContents, args []string) error
+	save func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error)
+)
+
+// changeLayer is a command that changes a layer, or says with --dry-run what the change would do.
+func (p *program) changeLayer(use, short, example string, edit edit, save save) *cobra.Command {
 	var how *client.LayerSave
 	var dry *bool
-	cmd := p.onLayer("move LAYER PATCH PLACE", "Move a patch in the order; 0 is applied first", "patch move config/base sysctls 0",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			to, err := strconv.Atoi(args[1])
-			if err != nil || to < 0 {
-				return &usage{text: fmt.Sprintf("%q is no place", args[1]), hint: "0 is the first"}
-			}
-			if *dry {
-				return p.planned(ctx, c, l, func(contents *client.ConfigContents) error {
-					i, err := place(contents, args[0])
-					if err != nil {
-						return err
-					}
-					q := contents.Patches[i]
-					rest := slices.Delete(slices.Clone(contents.Patches), i, i+1)
-					contents.Patches = slices.Insert(rest, min(to, len(rest)), q)
-					return nil
-				})
-			}
-			v, err := c.ChangePatch(ctx, l, args[0], client.PatchChange{LayerSave: *how, Place: &to})
-			return p.showLayer(v, err)
-		})
+	cmd := p.onLayer(use, short, example, func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+		if *dry {
+			return p.planned(ctx, c, l, func(contents *client.ConfigContents) error { return edit(contents, args) })
+		}
+		v, err := save(ctx, c, l, args, *how)
+		return p.showLayer(v, err)
+	})
 	how, dry = draftFlags(cmd)
 	return cmd
+}
+
+func (p *program) patchMove() *cobra.Command {
+	to := func(args []string) (int, error) {
+		at, err := strconv.Atoi(args[1])
+		if err != nil || at < 0 {
+			return 0, &usage{text: fmt.Sprintf("%q is no place", args[1]), hint: "0 is the first"}
+		}
+		return at, nil
+	}
+	return p.changeLayer("move LAYER PATCH PLACE", "Move a patch in the order; 0 is applied first", "patch move config/base sysctls 0",
+		func(contents *client.ConfigContents, args []string) error {
+			at, err := to(args)
+			if err != nil {
+				return err
+			}
+			i, err := place(contents, args[0])
+			if err != nil {
+				return err
+			}
+			q := contents.Patches[i]
+			rest := slices.Delete(slices.Clone(contents.Patches), i, i+1)
+			contents.Patches = slices.Insert(rest, min(at, len(rest)), q)
+			return nil
+		},
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			at, err := to(args)
+			if err != nil {
+				return client.Layer{}, err
+			}
+			return c.ChangePatch(ctx, l, args[0], client.PatchChange{LayerSave: how, Place: &at})
+		})
 }
 
 func (p *program) patchSwitch(verb string, off bool) *cobra.Command {
-	var how *client.LayerSave
-	var dry *bool
-	cmd := p.onLayer(verb+" LAYER PATCH", "Switch a patch "+verb, "patch "+verb+" config/base sysctls",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			if *dry {
-				return p.planned(ctx, c, l, func(contents *client.ConfigContents) error {
-					i, err := place(contents, args[0])
-					if err == nil {
-						contents.Patches[i].Off = off
-					}
-					return err
-				})
+	return p.changeLayer(verb+" LAYER PATCH", "Switch a patch "+verb, "patch "+verb+" config/base sysctls",
+		func(contents *client.ConfigContents, args []string) error {
+			i, err := place(contents, args[0])
+			if err == nil {
+				contents.Patches[i].Off = off
 			}
-			v, err := c.ChangePatch(ctx, l, args[0], client.PatchChange{LayerSave: *how, Off: &off})
-			return p.showLayer(v, err)
+			return err
+		},
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			return c.ChangePatch(ctx, l, args[0], client.PatchChange{LayerSave: how, Off: &off})
 		})
-	how, dry = draftFlags(cmd)
-	return cmd
 }
 
 func (p *program) patchRemove() *cobra.Command {
-	var how *client.LayerSave
-	var dry *bool
-	cmd := p.onLayer("remove LAYER PATCH", "Remove a patch; the history keeps it", "patch remove config/base sysctls",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			if *dry {
-				return p.planned(ctx, c, l, func(contents *client.ConfigContents) error {
-					i, err := place(contents, args[0])
-					if err == nil {
-						contents.Patches = slices.Delete(contents.Patches, i, i+1)
-					}
-					return err
-				})
+	cmd := p.changeLayer("remove LAYER PATCH", "Remove a patch; the history keeps it", "patch remove config/base sysctls",
+		func(contents *client.ConfigContents, args []string) error {
+			i, err := place(contents, args[0])
+			if err == nil {
+				contents.Patches = slices.Delete(contents.Patches, i, i+1)
 			}
-			v, err := c.RemovePatch(ctx, l, args[0], *how)
-			return p.showLayer(v, err)
+			return err
+		},
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			return c.RemovePatch(ctx, l, args[0], how)
 		})
 	cmd.Aliases = []string{"rm"}
-	how, dry = draftFlags(cmd)
 	return cmd
 }
 
@@ -250,45 +262,34 @@ func (p *program) variableList() *cobra.Command {
 }
 
 func (p *program) variableSet() *cobra.Command {
-	var how *client.LayerSave
-	var dry *bool
-	cmd := p.onLayer("set LAYER NAME VALUE", "Set a variable: its value, or @FILE", "variable set cluster/prod registry registry.example.com",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
+	return p.changeLayer("set LAYER NAME VALUE", "Set a variable: its value, or @FILE", "variable set cluster/prod registry registry.example.com",
+		func(contents *client.ConfigContents, args []string) error {
 			value, err := p.read("value", args[1])
 			if err != nil {
 				return err
 			}
-			if *dry {
-				return p.planned(ctx, c, l, func(contents *client.ConfigContents) error {
-					contents.Variables = maps.Clone(contents.Variables)
-					if contents.Variables == nil {
-						contents.Variables = map[string]string{}
-					}
-					contents.Variables[args[0]] = value
-					return nil
-				})
+			if contents.Variables == nil {
+				contents.Variables = map[string]string{}
 			}
-			v, err := c.SetVariable(ctx, l, args[0], client.VariableChange{LayerSave: *how, Value: value})
-			return p.showLayer(v, err)
+			contents.Variables[args[0]] = value
+			return nil
+		},
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			value, err := p.read("value", args[1])
+			if err != nil {
+				return client.Layer{}, err
+			}
+			return c.SetVariable(ctx, l, args[0], client.VariableChange{LayerSave: how, Value: value})
 		})
-	how, dry = draftFlags(cmd)
-	return cmd
 }
 
 func (p *program) variableUnset() *cobra.Command {
-	var how *client.LayerSave
-	var dry *bool
-	cmd := p.onLayer("unset LAYER NAME", "Take a variable away", "variable unset cluster/prod registry",
-		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string) error {
-			if *dry {
-				return p.planned(ctx, c, l, func(contents *client.ConfigContents) error {
-					delete(contents.Variables, args[0])
-					return nil
-				})
-			}
-			v, err := c.UnsetVariable(ctx, l, args[0], *how)
-			return p.showLayer(v, err)
+	return p.changeLayer("unset LAYER NAME", "Take a variable away", "variable unset cluster/prod registry",
+		func(contents *client.ConfigContents, args []string) error {
+			delete(contents.Variables, args[0])
+			return nil
+		},
+		func(ctx context.Context, c *client.Client, l client.LayerRef, args []string, how client.LayerSave) (client.Layer, error) {
+			return c.UnsetVariable(ctx, l, args[0], how)
 		})
-	how, dry = draftFlags(cmd)
-	return cmd
 }
