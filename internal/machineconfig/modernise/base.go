@@ -18,6 +18,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/machineconfig/schema"
 )
 
@@ -67,7 +68,7 @@ func newBase(minor int, role fleet.Role, kubernetes string) (*base, error) {
 	input, err := generate.NewInput("modernise", "https://10.0.0.10:6443", strings.TrimPrefix(kubernetes, "v"),
 		generate.WithVersionContract(&config.VersionContract{Major: 1, Minor: minor}),
 		generate.WithSecretsBundle(b),
-		generate.WithInstallImage("factory.talos.dev/metal-installer/376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba:v1.14.1"),
+		generate.WithInstallImage(machineconfig.InstallImage(machineconfig.NewestTalos())),
 		generate.WithInstallDisk("/dev/sda"),
 	)
 	if err != nil {
