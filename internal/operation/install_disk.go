@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
@@ -89,100 +88,4 @@ func mayOverwrite(run *workflow.Run, s fleet.Server, p plan, disk fleet.Disk) er
 	}
 	return workflow.Ask(fmt.Sprintf("The disk %s of server %s is not blank: %s. Everything on it will be lost. To go on, answer with %s",
 		rescue.Describe([]fleet.Disk{disk}), s.Name, strings.Join(disk.Contents, ", "), name))
-}
-
-const (
-	writeLook   = 2 * time.Second
-	writeGiveUp = 60 * time.Minute
-	maxWrites   = 4
-)
-
-// writeImage has the rescue system write the image, and watches. The write is detached: it goes on while we are
-// dead, and is not started twice for one operation.
-func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
-	s, _, err := o.server(ctx, run)
-	if err != nil {
-		return err
-	}
-	p, options, err := o.writing(ctx, run)
-	if err != nil {
-		return err
-	}
-	session, err := o.session(ctx, run, s)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	w := rescue.Write{Token: fmt.Sprintf("%s-%d", run.ID(), p.Failed), Disk: p.Disk, URL: p.Image, SHA256: options.ImageSHA256}
-	status, err := session.WriteStatus(ctx)
-	if err != nil {
-		return err
-	}
-	if status.Token != w.Token {
-		if err := o.startWrite(ctx, run, session, w); err != nil {
-			return err
-		}
-		return workflow.Wait("the image to be written", o.pace(writeLook))
-	}
-	run.Progress(ctx, status.Bytes, 0, "bytes")
-	if err := status.Err(w); err != nil {
-		return o.writeFailed(ctx, run, p, status, err)
-	}
-	if status.Phase != "written" || status.Exit != 0 {
-		return workflow.Wait("the image to be written ("+status.Phase+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
-			WithHint("log in to the rescue system and look at /run/talos-manager/log")
-	}
-	run.Log(ctx, "%d MB written and read back", status.Bytes>>20)
-	return nil
-}
-
-// writeFailed makes the next attempt a new write, and ends the operation after some: a write that was begun counts
-// as no failure of the engine's, because the step waited in between.
-func (o *Operations) writeFailed(ctx context.Context, run *workflow.Run, p plan, status rescue.WriteStatus, err error) error {
-	p.Failed++
-	if status.Phase == "starting" || status.Phase == "checking" {
-		p.Writing = false // the disk has what it had
-	}
-	if err := run.Set(ctx, planKey, p); err != nil {
-		return err
-	}
-	if p.Failed%maxWrites == 0 {
-		return workflow.Permanent(err)
-	}
-	return workflow.Retry(err, o.pace(time.Duration(p.Failed)*10*time.Second))
-}
-
-func (o *Operations) writing(ctx context.Context, run *workflow.Run) (p plan, options InstallOptions, err error) {
-	if err := run.Input(&options); err != nil {
-		return p, options, err
-	}
-	if _, err := run.Get(planKey, &p); err != nil || p.Writing {
-		return p, options, err
-	}
-	p.Writing = true
-	return p, options, run.Set(ctx, planKey, p)
-}
-
-// startWrite looks once more whether the disk of that name is the chosen one: names change between boots.
-func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session *rescue.Session, w rescue.Write) error {
-	facts, err := session.Facts(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := o.Store.Server(ctx, run.Operation().ServerID)
-	if err != nil {
-		return err
-	}
-	if s.Facts.UUID != facts.UUID {
-		return fleet.Errorf(fleet.Refused, "the machine that answers at %s has UUID %s, server %s has %s", s.Address(), facts.UUID, s.Name, s.Facts.UUID).
-			WithHint("look at Hetzner whose address it is; then boot the rescue system anew: talos-manager operation retry %s", run.ID())
-	}
-	for _, d := range facts.Disks {
-		if d.Name == w.Disk.Name && d.ID() == w.Disk.ID() && d.SizeBytes == w.Disk.SizeBytes {
-			run.Log(ctx, "writing %s to %s", w.URL, rescue.Describe([]fleet.Disk{d}))
-			return session.StartWrite(ctx, w)
-		}
-	}
-	return fleet.Errorf(fleet.Refused, "the disk that was chosen, %s, is not at /dev/%s any more", w.Disk.ID(), w.Disk.Name).
-		WithHint("choose it anew: talos-manager operation retry %s", run.ID())
 }
