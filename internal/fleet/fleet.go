@@ -103,15 +103,16 @@ type VSwitch struct {
 type Cluster struct {
 	ID                string
 	Name              string
-	Endpoint          string // https://host:port of the Kubernetes API
-	TalosVersion      string // v1.14.1
-	KubernetesVersion string // v1.36.3; of a running cluster: what it runs
-	ConfigID          string // default config of its servers; may be empty
-	SchematicID       string // default schematic; may be empty: the plain one
-	VSwitchID         string // may be empty
-	PrivateNetwork    string // of its servers, "10.0.0.0/16"; may be empty: not known
-	PrivateMTU        int    // 0: what the provider has
-	Secrets           []byte // Talos secrets bundle, YAML; sealed in the store
+	Endpoint          string     // https://host:port of the Kubernetes API
+	TalosVersion      string     // v1.14.1
+	KubernetesVersion string     // v1.36.3; of a running cluster: what it runs
+	ConfigID          string     // default config of its servers; may be empty
+	SchematicID       string     // default schematic; may be empty: the plain one
+	VSwitchID         string     // may be empty
+	PrivateNetwork    string     // of its servers, "10.0.0.0/16"; may be empty: not known
+	PrivateMTU        int        // 0: what the provider has
+	DiskPolicy        DiskPolicy // of its servers' installs; empty: CleanOnly
+	Secrets           []byte     // Talos secrets bundle, YAML; sealed in the store
 	CreatedAt         time.Time
 	// BootstrapServerID is the control plane chosen to bootstrap etcd. It is written once, before the call is
 	// made, and never changed: a second bootstrap splits etcd.

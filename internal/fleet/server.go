@@ -58,6 +58,10 @@ type Server struct {
 	MissingAt    time.Time // first complete listing that did not; zero while listed. Never deleted by a sync
 	State        State
 	Facts        Facts
+	// UUIDOverride is the UUID that META gives to Talos in place of the board's (key 0xf); "" if it gives none. It
+	// outlives an exchange of the board: what is encrypted by it stays readable.
+	UUIDOverride string
+	Installed    Installed
 	Assignment   Assignment
 }
 
@@ -81,13 +85,14 @@ func (s *Server) Hostname() string {
 type Assignment struct {
 	ClusterID     string
 	Role          Role
-	ConfigID      string // empty: the cluster's
-	Hostname      string // empty: the server's name
-	PrivateIP     string // "" or an address without prefix length
-	InstallDisk   string // WWID in Talos' notation, "serial:…", or "" for the only disk of 10 GB or more
-	EphemeralDisk string // "wwid:…" or "uuid:…" of an md array, or ""
-	SchematicID   string // empty: the cluster's
-	Draft         bool   // not in effect: with it the server's config would not render, or it is not meant to be yet
+	ConfigID      string     // empty: the cluster's
+	Hostname      string     // empty: the server's name
+	PrivateIP     string     // "" or an address without prefix length
+	InstallDisk   string     // WWID in Talos' notation, "serial:…", "rule:…", or "" for the only disk of 10 GB or more
+	DiskPolicy    DiskPolicy // empty: the cluster's
+	EphemeralDisk string     // "wwid:…" or "uuid:…" of an md array, or ""
+	SchematicID   string     // empty: the cluster's
+	Draft         bool       // not in effect: with it the server's config would not render, or it is not meant to be yet
 }
 
 // Assigned says whether the server belongs to a cluster.

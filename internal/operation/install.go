@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,13 +15,41 @@ type InstallOptions struct {
 	// Wipe says that the disk may hold data: without it an install stops and asks before it overwrites something
 	// it did not write.
 	Wipe bool `json:"wipe,omitempty"`
+	// DiskPolicy is what may be overwritten without asking; "" as the server or its cluster has it. Wipe is WipeAll.
+	DiskPolicy fleet.DiskPolicy `json:"diskPolicy,omitempty"`
+	Delivery   fleet.Delivery   `json:"delivery,omitempty"`
+	Boot       fleet.BootMethod `json:"boot,omitempty"`
+	// OverrideUUID gives the machine a UUID in META if its board's is none or another server's.
+	OverrideUUID bool `json:"overrideUUID,omitempty"`
+	// StaticNetwork has META carry the addresses the rescue system had, for machines that no DHCP serves.
+	StaticNetwork bool `json:"staticNetwork,omitempty"`
+	// ViaManager has the machine fetch its image from us: one download from the factory serves all.
+	ViaManager bool `json:"viaManager,omitempty"`
 	// ImageSHA256 is the checksum of the image file, hex; "" if unknown.
 	ImageSHA256 string `json:"imageSHA256,omitempty"`
+}
+
+func (o InstallOptions) check() error {
+	if o.Wipe && o.DiskPolicy != "" && o.DiskPolicy != fleet.WipeAll {
+		return fleet.Errorf(fleet.Invalid, "wipe and the disk policy %s contradict each other", o.DiskPolicy).WithHint("leave out one of them")
+	}
+	return cmp.Or(o.DiskPolicy.Check(), o.Delivery.Check(), o.Boot.Check())
+}
+
+// policy is what may be overwritten on the server's disk without asking.
+func (o InstallOptions) policy(s fleet.Server, c fleet.Cluster) fleet.DiskPolicy {
+	if o.Wipe {
+		return fleet.WipeAll
+	}
+	return cmp.Or(o.DiskPolicy, s.Assignment.DiskPolicy, c.DiskPolicy, fleet.CleanOnly)
 }
 
 // Install puts Talos on a server and makes it a node of its cluster. Everything that can be wrong with the
 // records is refused here, before anything changes.
 func (o *Operations) Install(ctx context.Context, actor, ref string, options InstallOptions) (fleet.Operation, error) {
+	if err := options.check(); err != nil {
+		return fleet.Operation{}, err
+	}
 	s, err := o.Store.Server(ctx, ref)
 	if err != nil {
 		return fleet.Operation{}, err

@@ -30,9 +30,9 @@ func (e *Edit) Assign(ctx context.Context, id string, a fleet.Assignment) (v fle
 	}
 	n, err := affected(e.t.ExecContext(ctx, `
 		UPDATE servers SET cluster_id = $2, role = $3, config_id = $4, hostname = $5, private_ip = $6,
-			install_disk = $7, ephemeral_disk = $8, schematic_id = $9, draft = $10
+			install_disk = $7, ephemeral_disk = $8, schematic_id = $9, draft = $10, disk_policy = $11
 		WHERE id = $1`,
-		v.ID, ref(a.ClusterID), a.Role, ref(a.ConfigID), a.Hostname, a.PrivateIP, text(a.InstallDisk), text(a.EphemeralDisk), ref(a.SchematicID), a.Draft))
+		v.ID, ref(a.ClusterID), a.Role, ref(a.ConfigID), a.Hostname, a.PrivateIP, text(a.InstallDisk), text(a.EphemeralDisk), ref(a.SchematicID), a.Draft, a.DiskPolicy))
 	if duplicate(err) { // two at once, and the lock did not order them: the index did
 		return v, fleet.Errorf(fleet.Conflict, "assign server %s: its hostname or private address was taken this moment", v.Name).WithHint("try again")
 	}

@@ -8,12 +8,12 @@ import (
 )
 
 const clusterColumns = `id, name, endpoint, talos_version, kubernetes_version, config_id, schematic_id, vswitch_id, secrets,
-	created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu`
+	created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu, disk_policy`
 
 func (s *Store) scanCluster(r row) (c fleet.Cluster, err error) {
 	return c, r.Scan(&c.ID, &c.Name, &c.Endpoint, &c.TalosVersion, &c.KubernetesVersion, optional{&c.ConfigID}, optional{&c.SchematicID},
 		optional{&c.VSwitchID}, s.sealed(&c.Secrets, "clusters", "secrets", &c.ID), moment{&c.CreatedAt}, &c.BootstrapServerID, moment{&c.BootstrappedAt},
-		&c.PrivateNetwork, &c.PrivateMTU)
+		&c.PrivateNetwork, &c.PrivateMTU, &c.DiskPolicy)
 }
 
 // CreateCluster writes a new cluster; it fills in ID and CreatedAt where they are empty. A cluster that was
@@ -24,10 +24,10 @@ func (s *Store) CreateCluster(ctx context.Context, c fleet.Cluster) (fleet.Clust
 	err := s.write(ctx, "create cluster "+c.Name, func(t *tx) error {
 		_, err := t.ExecContext(ctx, `
 			INSERT INTO clusters (id, name, endpoint, talos_version, kubernetes_version, config_id, schematic_id, vswitch_id, secrets,
-				created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+				created_at, bootstrap_server_id, bootstrapped_at, private_network, private_mtu, disk_policy)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 			c.ID, c.Name, c.Endpoint, c.TalosVersion, c.KubernetesVersion, ref(c.ConfigID), ref(c.SchematicID), ref(c.VSwitchID),
-			s.seal(c.Secrets, "clusters", "secrets", c.ID), micros(c.CreatedAt), c.BootstrapServerID, micros(c.BootstrappedAt), c.PrivateNetwork, c.PrivateMTU)
+			s.seal(c.Secrets, "clusters", "secrets", c.ID), micros(c.CreatedAt), c.BootstrapServerID, micros(c.BootstrappedAt), c.PrivateNetwork, c.PrivateMTU, c.DiskPolicy)
 		t.changed("clusters", c.ID)
 		return err
 	})
@@ -43,10 +43,10 @@ func (s *Store) UpdateCluster(ctx context.Context, c fleet.Cluster) error {
 func (e *Edit) UpdateCluster(ctx context.Context, c fleet.Cluster) error {
 	n, err := affected(e.t.ExecContext(ctx, `
 		UPDATE clusters SET name = $2, endpoint = $3, talos_version = $4, kubernetes_version = $5, config_id = $6,
-			schematic_id = $7, vswitch_id = $8, private_network = $9, private_mtu = $10
+			schematic_id = $7, vswitch_id = $8, private_network = $9, private_mtu = $10, disk_policy = $11
 		WHERE id = $1`,
 		c.ID, c.Name, c.Endpoint, c.TalosVersion, c.KubernetesVersion, ref(c.ConfigID), ref(c.SchematicID), ref(c.VSwitchID),
-		c.PrivateNetwork, c.PrivateMTU))
+		c.PrivateNetwork, c.PrivateMTU, c.DiskPolicy))
 	e.t.changed("clusters", c.ID)
 	return clusterError(one(n, err, "cluster", c.ID), c)
 }

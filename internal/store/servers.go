@@ -10,7 +10,7 @@ import (
 
 const serverColumns = `id, account_id, provider, provider_id, name, product, location, architecture, status, power, locked,
 	ipv4, ipv6, ipv6_net, vswitch_id, cancelled, created_at, seen_at, missing_at, state, cluster_id, role, config_id,
-	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft`
+	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft, disk_policy, uuid_override, installed`
 
 func serverFields(v *fleet.Server) []any {
 	a := &v.Assignment
@@ -28,7 +28,8 @@ func serverFields(v *fleet.Server) []any {
 		optional{&a.ConfigID},
 		&a.Hostname, &a.PrivateIP, &a.InstallDisk, &a.EphemeralDisk,
 		optional{&a.SchematicID},
-		&a.Draft,
+		&a.Draft, &a.DiskPolicy, &v.UUIDOverride,
+		document{&v.Installed},
 	}
 }
 
@@ -159,11 +160,13 @@ func (s *Store) CountServers(ctx context.Context, o ServerFilter) (n int, err er
 	return n, s.explain("count servers", err)
 }
 
-// ServersByUUID lists the servers whose facts have the SMBIOS UUID: more than one means that they cannot be told
-// apart by it.
+// ServersByUUID lists the servers that go by the UUID, which is the board's unless META overrides it: more than one
+// means that they cannot be told apart by it.
 func (s *Store) ServersByUUID(ctx context.Context, uuid string) ([]fleet.Server, error) {
 	all, err := list(ctx, s.reader, scanServer,
-		`SELECT `+serverColumns+`, facts FROM servers WHERE uuid = $1 AND uuid <> '' ORDER BY id`, strings.ToLower(strings.TrimSpace(uuid)))
+		`SELECT `+serverColumns+`, facts FROM servers
+			WHERE (uuid = $1 AND uuid <> '' AND uuid_override = '') OR (uuid_override = $1 AND uuid_override <> '') ORDER BY id`,
+		strings.ToLower(strings.TrimSpace(uuid)))
 	return all, s.explain("look for servers with UUID "+uuid, err)
 }
 
@@ -173,6 +176,24 @@ func (s *Store) SetFacts(ctx context.Context, id string, facts fleet.Facts) erro
 		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET facts = $2, uuid = $3 WHERE id = $1`,
 			id, encode(facts), strings.ToLower(strings.TrimSpace(text(facts.UUID)))))
 		t.changed("servers", id)
+		return one(n, err, "server", id)
+	})
+}
+
+// SetUUIDOverride notes the UUID that META gives to the machine; "" if it gives none any more.
+func (s *Store) SetUUIDOverride(ctx context.Context, id, uuid string) error {
+	return s.write(ctx, "note the UUID override of server "+id, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET uuid_override = $2 WHERE id = $1`, id, strings.ToLower(uuid)))
+		t.changed("servers", id)
+		return one(n, err, "server", id)
+	})
+}
+
+// SetInstalled notes what an install wrote on a server.
+func (s *Store) SetInstalled(ctx context.Context, id string, what fleet.Installed) error {
+	return s.write(ctx, "note what was installed on server "+id, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET installed = $2 WHERE id = $1`, id, encode(what)))
+		t.told("servers", id)
 		return one(n, err, "server", id)
 	})
 }
