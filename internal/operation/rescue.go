@@ -82,8 +82,12 @@ func (o *Operations) askRescue(ctx context.Context, run *workflow.Run) error {
 }
 
 func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) (boot, error) {
-	if err := driver.ArmRescue(ctx, s.ProviderID, o.Key.PublicKey()); err != nil {
+	replaced, err := driver.ArmRescue(ctx, s.ProviderID, o.Key.PublicKey())
+	if err != nil {
 		return b, o.busy(err, "server "+s.Name+" to be free")
+	}
+	if replaced != "" {
+		run.Warn(ctx, "armed before was %s: it was taken away", replaced)
 	}
 	b.Armed = o.Now()
 	run.Log(ctx, "rescue system armed for the next boot")

@@ -32,8 +32,9 @@ type Driver interface {
 	// key has the name, it takes SpareKeyName.
 	EnsureKey(ctx context.Context, name string, key ssh.PublicKey) error
 	// ArmRescue makes the next boot enter the rescue system with our key. It does not reboot. It owns the
-	// activation: an earlier one of somebody else is replaced. A key that the account lacks is uploaded.
-	ArmRescue(ctx context.Context, id string, key ssh.PublicKey) error
+	// activation: what was armed before is replaced, and named in the answer unless it is certainly ours. A key that
+	// the account lacks is uploaded. ErrNoPower where nothing can be armed.
+	ArmRescue(ctx context.Context, id string, key ssh.PublicKey) (replaced string, err error)
 	// RescueHostKeys gives the SHA-256 fingerprints ("SHA256:…", unpadded base64) of the rescue system that booted
 	// at or after since. Not published yet: no keys and no error. ErrNoHostKeys where the provider never
 	// publishes any.
@@ -41,8 +42,14 @@ type Driver interface {
 	// Power reads the power state.
 	Power(ctx context.Context, id string) (fleet.Power, error)
 	// Restart boots the server by force whatever its state: a reset when it is on, power when it is off. It returns
-	// when the provider has taken the order, not when anything has booted.
+	// when the provider has taken the order, not when anything has booted. ErrNoPower where only a person can.
 	Restart(ctx context.Context, id string) error
+	// Resets lists what can be ordered for the server as it stands now, mildest first: PowerOn alone if it is off,
+	// nothing where only a person can restart it. Conflict while it cannot be restarted without harm: it is being
+	// rebuilt, migrated, created.
+	Resets(ctx context.Context, id string) ([]Reset, error)
+	// Reset orders one of them, as Restart does. ErrTechnician (Refused) while a technician is at work on the server.
+	Reset(ctx context.Context, id string, kind Reset) error
 }
 
 // Listing is everything an account has at one moment, complete.

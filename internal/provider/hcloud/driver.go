@@ -8,7 +8,6 @@ package hcloud
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -145,16 +144,6 @@ func translate(s *hcloud.Server) provider.Server {
 	return p
 }
 
-func power(status hcloud.ServerStatus) fleet.Power {
-	switch status {
-	case hcloud.ServerStatusRunning, hcloud.ServerStatusStarting:
-		return fleet.PowerOn
-	case hcloud.ServerStatusOff:
-		return fleet.PowerOff
-	}
-	return fleet.PowerUnknown
-}
-
 // server reads one server by our form of its id.
 func (d *Driver) server(ctx context.Context, id string) (*hcloud.Server, error) {
 	n, err := strconv.ParseInt(id, 10, 64)
@@ -182,15 +171,6 @@ func (d *Driver) Server(ctx context.Context, id string) (provider.Server, error)
 		return provider.Server{}, err
 	}
 	return translate(s), nil
-}
-
-// Power implements provider.Driver.
-func (d *Driver) Power(ctx context.Context, id string) (fleet.Power, error) {
-	s, err := d.server(ctx, id)
-	if err != nil {
-		return fleet.PowerUnknown, err
-	}
-	return power(s.Status), nil
 }
 
 // Rename implements provider.Driver.
@@ -252,14 +232,14 @@ func (d *Driver) findKey(ctx context.Context, key ssh.PublicKey) (*hcloud.SSHKey
 }
 
 // ArmRescue implements provider.Driver.
-func (d *Driver) ArmRescue(ctx context.Context, id string, key ssh.PublicKey) error {
+func (d *Driver) ArmRescue(ctx context.Context, id string, key ssh.PublicKey) (replaced string, err error) {
 	ours, err := d.ensureKey(ctx, provider.KeyName, key)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s, err := d.server(ctx, id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if s.RescueEnabled { // perhaps with other keys than ours
 		_, err := d.act(ctx, "disarm rescue of server "+id, func() (*hcloud.Action, error) {
@@ -267,41 +247,21 @@ func (d *Driver) ArmRescue(ctx context.Context, id string, key ssh.PublicKey) er
 			return a, err
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
+		replaced = "an earlier activation of the rescue system, whose keys the API does not tell"
 	}
 	_, err = d.act(ctx, "arm rescue of server "+id, func() (*hcloud.Action, error) {
 		r, _, err := d.api.Server.EnableRescue(ctx, s,
 			hcloud.ServerEnableRescueOpts{Type: hcloud.ServerRescueTypeLinux64, SSHKeys: []*hcloud.SSHKey{ours}})
 		return r.Action, err
 	})
-	return err
+	return replaced, err
 }
 
 // RescueHostKeys implements provider.Driver: Hetzner stores none for Cloud servers (hcloud-python#73).
 func (d *Driver) RescueHostKeys(context.Context, string, time.Time) ([]string, error) {
 	return nil, provider.ErrNoHostKeys
-}
-
-// Restart implements provider.Driver. Once the API has accepted the order, it is not given up for an impatient
-// caller: a second reset would boot the server out of the rescue system that the first one began.
-func (d *Driver) Restart(ctx context.Context, id string) error {
-	s, err := d.server(ctx, id)
-	if err != nil {
-		return err
-	}
-	press := d.api.Server.Reset
-	if s.Status == hcloud.ServerStatusOff {
-		press = d.api.Server.Poweron
-	}
-	accepted, err := d.act(ctx, "restart server "+id, func() (*hcloud.Action, error) {
-		a, _, err := press(ctx, s)
-		return a, err
-	})
-	if _, failed := errors.AsType[hcloud.ActionError](err); accepted && !failed {
-		return nil
-	}
-	return err
 }
 
 // act orders an action and waits for its end, for some seconds. Accepted says that the order was taken, whatever

@@ -146,7 +146,7 @@ func TestEveryPollIsTakenFromTheBudget(t *testing.T) {
 	s, budget := open(t, 1, hetzner.CloudOptions{}), &provider.MemoryBudget{}
 	o := s.options()
 	o.Budget = budget
-	if err := New(o).ArmRescue(t.Context(), "4711", providertest.NewKey(t)); err != nil {
+	if _, err := New(o).ArmRescue(t.Context(), "4711", providertest.NewKey(t)); err != nil {
 		t.Fatal(err)
 	}
 	asked, used := int(s.requests.Load()), budget.Used(budgetGroup)
@@ -163,7 +163,7 @@ func TestAFailedActionIsSaid(t *testing.T) {
 		kind      fleet.Kind
 	}{{"a failure of theirs", "", fleet.Unavailable}, {"locked, found too late", "locked", fleet.Conflict}} {
 		s.cloud.Fault(func(f *hetzner.CloudFaults) { f.ActionFails, f.ActionCode = 1, c.code })
-		if err := d.ArmRescue(t.Context(), "4711", key); fleet.KindOf(err) != c.kind {
+		if _, err := d.ArmRescue(t.Context(), "4711", key); fleet.KindOf(err) != c.kind {
 			t.Errorf("%s: arm: %v", c.why, err)
 		}
 		s.cloud.Fault(func(f *hetzner.CloudFaults) { f.ActionFails, f.ActionCode = 1, c.code })
@@ -186,7 +186,7 @@ func TestAnActionThatTakesLongIsAConflict(t *testing.T) {
 		"actions":[{"id":7,"status":"running"}],"action":{"id":7,"status":"running"},"meta":{"pagination":{"page":1}}}`
 	key := providertest.NewKey(t)
 	d := scripted(201, "application/json", strings.Replace(running, "FP", ssh.FingerprintLegacyMD5(key), 1))
-	if err := d.ArmRescue(t.Context(), "4711", key); fleet.KindOf(err) != fleet.Conflict {
+	if _, err := d.ArmRescue(t.Context(), "4711", key); fleet.KindOf(err) != fleet.Conflict {
 		t.Errorf("got %v", err)
 	}
 	if err := d.Restart(t.Context(), "4711"); err != nil {

@@ -153,7 +153,7 @@ func (closed) Exhaust(context.Context, string, time.Time) error                 
 func budgetUsedUp(t *testing.T, p Provider) {
 	a := p.Open(t, 1)
 	d, until := a.Driver(closed{time.Now().Add(time.Minute)}), time.Now().Add(time.Minute)
-	err := d.ArmRescue(t.Context(), a.Servers[0], NewKey(t))
+	_, err := d.ArmRescue(t.Context(), a.Servers[0], NewKey(t))
 	wantKind(t, err, fleet.Exhausted)
 	if got := provider.ExhaustedUntil(err); got.Sub(until).Abs() > time.Second {
 		t.Errorf("goes on at %s, want %s", got, until)
@@ -196,7 +196,8 @@ func noServer(t *testing.T, p Provider) {
 			wantKind(t, err, c.kind)
 			wantKind(t, d.Restart(t.Context(), c.id), c.kind)
 			wantKind(t, d.Rename(t.Context(), c.id, "x"), c.kind)
-			wantKind(t, d.ArmRescue(t.Context(), c.id, NewKey(t)), c.kind)
+			_, err = d.ArmRescue(t.Context(), c.id, NewKey(t))
+			wantKind(t, err, c.kind)
 		})
 	}
 }
@@ -244,13 +245,13 @@ func keyNameTaken(t *testing.T, p Provider) {
 	if a.Keys() != 2 {
 		t.Errorf("the account has %d keys", a.Keys())
 	}
-	must(t, d.ArmRescue(t.Context(), a.Servers[0], key))
+	arm(t, d, a.Servers[0], key)
 }
 
 func armAndRestart(t *testing.T, p Provider) {
 	a, key := p.Open(t, 2), NewKey(t)
 	d, id := a.Driver(nil), a.Servers[0]
-	must(t, d.ArmRescue(t.Context(), id, key)) // the account has no key yet
+	arm(t, d, id, key) // the account has no key yet
 	s, err := d.Server(t.Context(), id)
 	must(t, err)
 	if !s.Rescue || a.Rescue(id).Running {
@@ -266,15 +267,15 @@ func armAndRestart(t *testing.T, p Provider) {
 	if a.Rescue(a.Servers[1]).Running {
 		t.Error("another server is in rescue")
 	}
-	must(t, d.ArmRescue(t.Context(), id, key)) // again, from within rescue
+	arm(t, d, id, key) // again, from within rescue
 }
 
 func armReplaces(t *testing.T, p Provider) {
 	a, ours := p.Open(t, 1), NewKey(t)
 	d, id := a.Driver(nil), a.Servers[0]
-	must(t, d.ArmRescue(t.Context(), id, NewKey(t)))
+	arm(t, d, id, NewKey(t))
 	must(t, d.EnsureKey(t.Context(), "ours", ours))
-	must(t, d.ArmRescue(t.Context(), id, ours))
+	arm(t, d, id, ours)
 	must(t, d.Restart(t.Context(), id))
 	awaitRescue(t, a, id, ours)
 }
@@ -284,7 +285,7 @@ func armBusy(t *testing.T, p Provider) {
 	d := a.Driver(nil)
 	must(t, d.EnsureKey(t.Context(), provider.KeyName, key))
 	a.Fail(Busy, 2)
-	must(t, d.ArmRescue(t.Context(), a.Servers[0], key))
+	arm(t, d, a.Servers[0], key)
 }
 
 func armBusyForever(t *testing.T, p Provider) {
@@ -292,7 +293,8 @@ func armBusyForever(t *testing.T, p Provider) {
 	d := a.Driver(nil)
 	must(t, d.EnsureKey(t.Context(), provider.KeyName, key))
 	a.Fail(Busy, -1)
-	wantKind(t, d.ArmRescue(t.Context(), a.Servers[0], key), fleet.Conflict, fleet.Unavailable)
+	_, err := d.ArmRescue(t.Context(), a.Servers[0], key)
+	wantKind(t, err, fleet.Conflict, fleet.Unavailable)
 }
 
 func restartOff(t *testing.T, p Provider) {
@@ -324,7 +326,7 @@ func hostKeys(t *testing.T, p Provider) {
 	}
 	start := time.Now()
 	none("never rescued", start)
-	must(t, d.ArmRescue(t.Context(), id, key))
+	arm(t, d, id, key)
 	none("armed only", start)
 	must(t, d.Restart(t.Context(), id))
 	awaitRescue(t, a, id, key)
@@ -334,7 +336,7 @@ func hostKeys(t *testing.T, p Provider) {
 		t.Errorf("published %v, presented %v", keys, want)
 	}
 	none("keys of an earlier boot", time.Now().Add(time.Minute))
-	must(t, d.ArmRescue(t.Context(), id, key))
+	arm(t, d, id, key)
 	none("armed again", start)
 }
 
@@ -364,6 +366,14 @@ func awaitRescue(t *testing.T, a Account, id string, key ssh.PublicKey) {
 	if len(keys) != 1 || string(keys[0].Marshal()) != string(key.Marshal()) {
 		t.Fatalf("%d keys may log in, want ours only", len(keys))
 	}
+}
+
+// arm arms the rescue system, and gives what it replaced.
+func arm(t *testing.T, d provider.Driver, id string, key ssh.PublicKey) string {
+	t.Helper()
+	replaced, err := d.ArmRescue(t.Context(), id, key)
+	must(t, err)
+	return replaced
 }
 
 func must(t *testing.T, err error) {

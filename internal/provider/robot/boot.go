@@ -9,9 +9,16 @@ import (
 )
 
 // Rescue is a rescue boot: what could be (inactive), what is armed (active), or what was (GET …/last). Robot
-// sends os and arch as lists of what is on offer while inactive and as scalars while active; nobody needs them.
+// sends os and arch as lists of what is on offer while inactive and as scalars while active.
 type Rescue struct {
-	Active   bool      `json:"active"`
+	Active bool `json:"active"`
+	OS     any  `json:"os"`
+	Keys   []struct {
+		Key struct {
+			Name        string `json:"name"`
+			Fingerprint string `json:"fingerprint"`
+		} `json:"key"`
+	} `json:"authorized_key"`
 	HostKeys []HostKey `json:"host_key"` // empty until the rescue system has booted, and then only in …/last
 	BootTime *string   `json:"boot_time"`
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/provider"
-	"github.com/talos-manager/talos-manager/internal/wait"
 )
 
 // Driver is a Robot account as a provider.Driver.
@@ -160,93 +159,6 @@ func (d *Driver) EnsureKey(ctx context.Context, name string, key ssh.PublicKey) 
 		return during(err, "look for our SSH key")
 	}
 	return during(d.api.CreateKey(ctx, provider.SpareKeyName(name, key), data), "upload our SSH key")
-}
-
-// Power implements provider.Driver. Servers without a power button do not tell.
-func (d *Driver) Power(ctx context.Context, id string) (fleet.Power, error) {
-	n, err := number(id)
-	if err != nil {
-		return fleet.PowerUnknown, err
-	}
-	r, err := d.api.ResetOptions(ctx, n)
-	if hasCode(err, "RESET_NOT_AVAILABLE") {
-		return fleet.PowerUnknown, nil
-	}
-	if err != nil {
-		return fleet.PowerUnknown, fmt.Errorf("read the power of server %s: %w", id, err)
-	}
-	return r.power(), nil
-}
-
-func (r Reset) power() fleet.Power {
-	switch r.Status {
-	case "running":
-		return fleet.PowerOn
-	case "shut off":
-		return fleet.PowerOff
-	}
-	return fleet.PowerUnknown
-}
-
-// Restart implements provider.Driver.
-func (d *Driver) Restart(ctx context.Context, id string) error {
-	n, err := number(id)
-	if err != nil {
-		return err
-	}
-	r, err := d.api.ResetOptions(ctx, n)
-	if err != nil {
-		return fmt.Errorf("restart server %s: %w", id, err)
-	}
-	return during(d.restart(ctx, n, r), "restart server %s", id)
-}
-
-// restart chooses the button. It never calls a technician.
-func (d *Driver) restart(ctx context.Context, n int64, r Reset) error {
-	switch {
-	case r.power() == fleet.PowerOff && r.Offers(ResetPower):
-		return d.api.Reset(ctx, n, ResetPower)
-	case r.power() == fleet.PowerUnknown && r.Offers(ResetHardware):
-		return d.resetOrWake(ctx, n)
-	case r.Offers(ResetHardware):
-		return d.api.Reset(ctx, n, ResetHardware)
-	case r.Offers(ResetPowerLong) && r.Offers(ResetPower):
-		return d.powerCycle(ctx, n)
-	}
-	return fleet.Errorf(fleet.Invalid, "robot offers no reset that a program may use, only: %s", strings.Join(r.Types, ", ")).
-		WithHint("reboot it into the rescue system by hand, or ask Hetzner support for a remote reset")
-}
-
-// resetOrWake is for boards that do not tell whether they are on: the reset button does nothing when they are
-// off, so a wake-up follows, which does nothing when they are on. That not every board wakes is no error.
-func (d *Driver) resetOrWake(ctx context.Context, n int64) error {
-	if err := d.api.Reset(ctx, n, ResetHardware); err != nil {
-		return err
-	}
-	err := d.api.Wake(ctx, n)
-	if fleet.KindOf(err) == fleet.Unauthorized || ctx.Err() != nil {
-		return err
-	}
-	return nil
-}
-
-// powerCycle is for boards without a reset button.
-func (d *Driver) powerCycle(ctx context.Context, n int64) error {
-	if err := d.api.Reset(ctx, n, ResetPowerLong); err != nil {
-		return err
-	}
-	looks := 0
-	err := wait.Until(ctx, "the server to be off", d.every, func(ctx context.Context) (bool, error) {
-		if looks++; looks > 4 {
-			return false, fleet.Errorf(fleet.Conflict, "it is being switched off").WithHint("try again in some seconds")
-		}
-		r, err := d.api.ResetOptions(ctx, n)
-		return r.power() == fleet.PowerOff, err
-	})
-	if err != nil {
-		return err
-	}
-	return d.api.Reset(ctx, n, ResetPower)
 }
 
 // number reads a server number. Anything else is no server of Robot's.

@@ -92,6 +92,9 @@ func refusal(r request, a answer) error {
 		return wordless(r, e)
 	}
 	kind, hint := meaning(e)
+	if e.Code == "RESET_MANUAL_ACTIVE" {
+		return &fleet.Error{Kind: kind, Text: r.String(), Hint: hint, Err: fmt.Errorf("%w: %w", provider.ErrTechnician, e)}
+	}
 	return &fleet.Error{Kind: kind, Text: r.String(), Hint: hint, Err: e}
 }
 
@@ -125,7 +128,7 @@ func meaning(e *APIError) (fleet.Kind, string) {
 	case "BOOT_NOT_AVAILABLE", "RESET_NOT_AVAILABLE", "WOL_NOT_AVAILABLE":
 		return fleet.Invalid, "Robot offers this not for this server: ask Hetzner support"
 	case "RESET_MANUAL_ACTIVE":
-		return fleet.Conflict, "a technician is at work on the server: wait for the mail from Hetzner, then try again"
+		return fleet.Refused, "nothing else is ordered meanwhile: wait for the mail from Hetzner, then try again"
 	case "VSWITCH_IN_PROCESS", "FIREWALL_IN_PROCESS":
 		return fleet.Conflict, "Robot still works on an earlier change, up to two minutes: try again"
 	case "BOOT_ALREADY_ENABLED", "BOOT_BLOCKED", "CONFLICT":

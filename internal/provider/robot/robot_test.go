@@ -59,7 +59,7 @@ func TestErrorsAreOfTheirKind(t *testing.T) {
 		{"no such server", `404 {"error":{"status":404,"code":"SERVER_NOT_FOUND","message":"server not found"}}`, fleet.NotFound, "SERVER_NOT_FOUND"},
 		{"code decides, not status", `200 {"error":{"status":404,"code":"SERVER_NOT_FOUND","message":"server not found"}}`, fleet.NotFound, "SERVER_NOT_FOUND"},
 		{"a conflict nobody has described", `409 {"error":{"status":409,"code":"NEW_CONFLICT","message":"busy"}}`, fleet.Conflict, "NEW_CONFLICT"},
-		{"a technician is there", `409 {"error":{"status":409,"code":"RESET_MANUAL_ACTIVE","message":"manual"}}`, fleet.Conflict, "RESET_MANUAL_ACTIVE"},
+		{"a technician is there", `409 {"error":{"status":409,"code":"RESET_MANUAL_ACTIVE","message":"manual"}}`, fleet.Refused, "a technician is at work on the server: 409 RESET_MANUAL_ACTIVE"},
 		{"forbidden is not the rate limit", `403 {"error":{"status":403,"code":"FORBIDDEN","message":"no"}}`, fleet.Forbidden, "FORBIDDEN"},
 		{"rate limit as documented", `403 {"error":{"status":403,"code":"RATE_LIMIT_EXCEEDED","message":"x","max_request":200,"interval":3600}}`, fleet.Exhausted, "robot /server"},
 		{"rate limit as seen", `403 {"error":{"status":403,"code":"RATE_LIMIT_EXCEEDED","message":"x","max_requests":200,"interval":60}}`, fleet.Exhausted, "robot /server"},
@@ -267,7 +267,7 @@ func TestArmFollowsTheClientRule(t *testing.T) {
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			s := &script{answers: c.answers}
-			err := s.driver().ArmRescue(t.Context(), "321", key)
+			_, err := s.driver().ArmRescue(t.Context(), "321", key)
 			if err != nil && !hasCode(err, "BOOT_ALREADY_ENABLED") {
 				t.Fatal(err)
 			}
@@ -290,7 +290,7 @@ func TestArmWhereASecondActivationIsRefused(t *testing.T) {
 	s := open(t, 1, hetzner.RobotOptions{AlreadyEnabled: true})
 	d := New(s.options())
 	for range 2 {
-		if err := d.ArmRescue(t.Context(), "321", providertest.NewKey(t)); err != nil {
+		if _, err := d.ArmRescue(t.Context(), "321", providertest.NewKey(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
