@@ -40,7 +40,7 @@ type Server struct {
 	ID           string
 	AccountID    string
 	Provider     Provider
-	ProviderID   string // Robot server number or Cloud server id
+	ProviderID   string // Robot server number or Cloud server id; "address:port" of SSH if somebody added it
 	Name         string // at the provider
 	Product      string // AX41-NVMe, cx23
 	Location     string // FSN1-DC8, fsn1
@@ -62,7 +62,10 @@ type Server struct {
 	// outlives an exchange of the board: what is encrypted by it stays readable.
 	UUIDOverride string
 	Installed    Installed
-	Assignment   Assignment
+	// HostKey has the fingerprints of its rescue system's SSH host keys that an operator gave, for a server added by hand;
+	// see HostKeys. "": none.
+	HostKey    string
+	Assignment Assignment
 }
 
 // Address is where the server is reached: IPv4 if it has one.
@@ -106,65 +109,6 @@ func GuessRole(name string) Role {
 		}
 	}
 	return Worker
-}
-
-// Facts are what the machine said of itself in the rescue system. The zero value: never asked.
-type Facts struct {
-	At           time.Time
-	UUID         string // SMBIOS system UUID, lower case
-	Serial       string
-	Manufacturer string
-	Product      string
-	Firmware     string // "bios" or "uefi"
-	CPU          string
-	Cores        int
-	MemoryBytes  int64
-	NICs         []NIC
-	Gateway      string // IPv4 default gateway
-	Disks        []Disk
-	Dmidecode    string // output of dmidecode -t system, for a mail to Hetzner
-}
-
-// NIC is a network interface as the rescue system sees it.
-type NIC struct {
-	Name      string
-	MAC       string
-	Up        bool
-	Addresses []string // with prefix length
-}
-
-// Disk as the rescue system sees it.
-type Disk struct {
-	Name       string // nvme0n1; changes between boots, never an identity
-	WWID       string // Talos' notation: eui.…, naa.…, nvme.…; "" if it has none
-	Serial     string
-	Model      string
-	SizeBytes  int64
-	Rotational bool
-	Transport  string // nvme, sata, …
-	// Contents names what is on it: partitions, filesystem signatures, raid membership. Empty: blank.
-	Contents []string
-}
-
-// ID is what a person and an assignment call the disk: its WWID, else its serial number, else "".
-func (d Disk) ID() string {
-	switch {
-	case d.WWID != "":
-		return d.WWID
-	case d.Serial != "":
-		return "serial:" + d.Serial
-	}
-	return ""
-}
-
-// TalosWWID turns what lsblk prints as WWN into what Talos calls the WWID: 0x5002… is naa.5002…, eui.… and
-// nvme.… stay. Source: siderolabs/go-blockdevice block/device_linux.go.
-func TalosWWID(wwn string) string {
-	wwn = strings.TrimSpace(wwn)
-	if rest, ok := strings.CutPrefix(wwn, "0x"); ok {
-		return "naa." + rest
-	}
-	return wwn
 }
 
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)

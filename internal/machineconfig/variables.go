@@ -101,8 +101,8 @@ func VariablesFor(a About) (Variables, error) {
 		"provider":            string(s.Provider),
 		"role":                string(s.Assignment.Role),
 	}
-	if !strings.HasPrefix(s.Assignment.InstallDisk, "serial:") {
-		v["bootstrap_disk_wwid"] = s.Assignment.InstallDisk
+	if disk := s.InstallDisk(); !strings.HasPrefix(disk, "serial:") {
+		v["bootstrap_disk_wwid"] = disk
 	}
 	if c := a.Cluster; c != nil {
 		v["cluster_name"], v["endpoint"] = c.Name, c.Endpoint

@@ -275,7 +275,7 @@ func checkEphemeralDisk(s fleet.Server, a fleet.Assignment) error {
 		return nil
 	case !ok || id == "" || kind != "wwid" && kind != "uuid":
 		return fleet.Errorf(fleet.Invalid, "server %s: EPHEMERAL disk %q", s.Name, a.EphemeralDisk).WithHint("write wwid:… for a disk or uuid:… for an md array")
-	case kind == "wwid" && id == a.InstallDisk:
+	case kind == "wwid" && id == s.InstallDisk():
 		return fleet.Errorf(fleet.Invalid, "server %s: EPHEMERAL disk %q is the disk to install on", s.Name, a.EphemeralDisk).
 			WithHint("leave it empty: EPHEMERAL is on the install disk then")
 	}
@@ -294,14 +294,27 @@ func checkInstallDisk(s fleet.Server, id string) error {
 		return fleet.Errorf(fleet.Invalid, "server %s: disk %q is a name that changes between boots", s.Name, id).
 			WithHint("name it by its WWID (eui.…, naa.…) or serial:…; `talos-manager server show %s` lists them", s.Name)
 	}
+	if strings.HasPrefix(id, fleet.RulePrefix) {
+		return checkDiskRule(s, id)
+	}
 	if s.Facts.At.IsZero() {
 		return nil
 	}
-	for _, d := range s.Facts.Disks {
-		if d.WWID == id || d.Serial != "" && "serial:"+d.Serial == id {
-			return nil
-		}
+	if _, ok := s.Facts.Disk(id); ok {
+		return nil
 	}
 	return fleet.Errorf(fleet.Invalid, "server %s had no disk %s on %s", s.Name, id, s.Facts.At.UTC().Format(time.DateOnly)).
 		WithHint("`talos-manager server show %s` lists its disks; if one was exchanged since: talos-manager server rescue %s", s.Name, s.Name)
+}
+
+// checkDiskRule refuses a rule that is none, and one that chooses no disk, or several, of those that are known.
+func checkDiskRule(s fleet.Server, rule string) error {
+	r, err := fleet.ParseDiskRule(rule)
+	if err != nil || s.Facts.At.IsZero() {
+		return err
+	}
+	if _, err = r.Choose(s.Name, s.Facts.Disks); err != nil {
+		return fleet.Errorf(fleet.Invalid, "%w", err).WithHint("%s; if one was exchanged since: talos-manager server rescue %s", fleet.HintOf(err), s.Name)
+	}
+	return nil
 }

@@ -211,7 +211,7 @@ func (n *snapshot) fill(made *Made, s fleet.Server) error {
 	in := machineconfig.Input{
 		Server: s.Name, ClusterName: c.Name, Endpoint: strings.TrimSuffix(c.Endpoint, "/"), Secrets: c.Secrets,
 		TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion, Role: s.Assignment.Role,
-		InstallDisk: s.Assignment.InstallDisk, EphemeralDisk: s.Assignment.EphemeralDisk,
+		InstallDisk: s.InstallDisk(), EphemeralDisk: s.Assignment.EphemeralDisk,
 		InstallImage: made.Config.InstallImage, KubeSpan: made.Config.KubeSpan,
 	}
 	// What a running cluster runs wins: a node of another version could not join it, or would break it.

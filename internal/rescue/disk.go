@@ -1,27 +1,24 @@
 package rescue
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// minDisk is the smallest disk Talos installs on. Source: Talos' system requirements.
-const minDisk = 10 << 30
-
-// ChooseDisk finds the disk to install on: the wanted one (a WWID in Talos' notation or "serial:…"), or, if none
-// is wanted, the only one that is large enough; with several it refuses, and lists them. fleet.Refused if there
+// ChooseDisk finds the disk to install on: the wanted one (a WWID in Talos' notation, "serial:…" or "rule:…"), or, if
+// none is wanted, the only one that is large enough; with several it refuses, and lists them. fleet.Refused if there
 // is no such disk, or more than one that calls itself so.
 func ChooseDisk(server, wanted string, disks []fleet.Disk) (fleet.Disk, error) {
 	if wanted == "" {
 		return onlyDisk(server, disks)
 	}
+	if strings.HasPrefix(wanted, fleet.RulePrefix) {
+		return byRule(server, wanted, disks)
+	}
 	var found []fleet.Disk
 	for _, d := range disks {
-		if d.WWID == wanted || "serial:"+d.Serial == wanted && d.Serial != "" {
+		if d.Called(wanted) {
 			found = append(found, d)
 		}
 	}
@@ -32,17 +29,30 @@ func ChooseDisk(server, wanted string, disks []fleet.Disk) (fleet.Disk, error) {
 	case len(found) > 1:
 		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "server %s has %d disks that call themselves %s: which is meant cannot be told", server, len(found), wanted).
 			WithHint("its disks are %s; choose one that has a name of its own, or ask Hetzner to exchange one of these", Describe(disks))
-	case found[0].SizeBytes < minDisk:
+	case found[0].SizeBytes < fleet.MinDisk:
 		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "disk %s of server %s has less than 10 GB", wanted, server).
 			WithHint("its disks are %s", Describe(disks))
 	}
 	return found[0], nil
 }
 
+// byRule finds the disk that a rule chooses, and makes sure that its name is its own: it is what counts from then on.
+func byRule(server, rule string, disks []fleet.Disk) (fleet.Disk, error) {
+	r, err := fleet.ParseDiskRule(rule)
+	if err != nil {
+		return fleet.Disk{}, err
+	}
+	d, err := r.Choose(server, disks)
+	if err != nil || d.ID() == "" {
+		return d, err
+	}
+	return ChooseDisk(server, d.ID(), disks)
+}
+
 func onlyDisk(server string, disks []fleet.Disk) (fleet.Disk, error) {
 	var fit []fleet.Disk
 	for _, d := range disks {
-		if d.SizeBytes >= minDisk {
+		if d.SizeBytes >= fleet.MinDisk {
 			fit = append(fit, d)
 		}
 	}
@@ -57,17 +67,4 @@ func onlyDisk(server string, disks []fleet.Disk) (fleet.Disk, error) {
 }
 
 // Describe lists disks for people, smallest first.
-func Describe(disks []fleet.Disk) string {
-	if len(disks) == 0 {
-		return "none"
-	}
-	sorted := slices.SortedFunc(slices.Values(disks), func(a, b fleet.Disk) int {
-		return cmp.Or(cmp.Compare(a.SizeBytes, b.SizeBytes), cmp.Compare(a.Name, b.Name))
-	})
-	var out []string
-	for _, d := range sorted {
-		id := cmp.Or(d.ID(), "without WWID or serial")
-		out = append(out, fmt.Sprintf("%s (%s, %d GB, %s)", id, d.Name, d.SizeBytes/1e9, cmp.Or(d.Model, "unknown model")))
-	}
-	return strings.Join(out, "; ")
-}
+func Describe(disks []fleet.Disk) string { return fleet.DescribeDisks(disks) }
