@@ -9,6 +9,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/provider"
 	"github.com/talos-manager/talos-manager/internal/provider/hcloud"
+	"github.com/talos-manager/talos-manager/internal/provider/manual"
 	"github.com/talos-manager/talos-manager/internal/provider/robot"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
@@ -64,6 +65,8 @@ func (d *drivers) open(a fleet.Account, b provider.Budget) (provider.Driver, err
 		return hcloud.New(hcloud.Options{Token: a.Token, BaseURL: d.settings.CloudURL, HTTP: d.http, Budget: b, PollEvery: pause}), nil
 	case fleet.HetznerRobot:
 		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: d.settings.RobotURL, HTTP: d.http, Budget: b, Logins: d.logins, Members: true, RetryEvery: 2 * pause}), nil
+	case fleet.Manual:
+		return manual.Driver{}, nil
 	}
 	return nil, fleet.Errorf(fleet.Invalid, "account %s: unknown provider %q", a.Name, a.Provider)
 }

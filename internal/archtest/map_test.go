@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/provider":              {"fleet"},
 	"internal/provider/robot":        {"fleet", "provider", "wait"},
 	"internal/provider/hcloud":       {"fleet", "provider", "wait"},
+	"internal/provider/manual":       {"fleet", "provider"},
 	"internal/provider/providertest": {"fleet", "provider", "wait"},
 	"internal/rescue":                {"fleet", "wait"},
 	"internal/talos":                 {"fleet", "wait"},
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 	"internal/cli": {"/client", "app", "demo", "extension", "fleet", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema"},
 	// wiring
 	"internal/app": {
-		"access", "api", "bootconfig", "fleet", "httpd", "imagefactory", "manage", "operation", "provider", "provider/hcloud",
+		"access", "api", "bootconfig", "fleet", "httpd", "imagefactory", "manage", "operation", "provider", "provider/hcloud", "provider/manual",
 		"provider/robot", "reconcile", "seal", "store", "web", "workflow",
 	},
 	"internal/demo":     {"/client", "app", "fleet", "simulator", "simulator/hetzner", "simulator/rescuehost", "simulator/world", "wait", "workflow"},

@@ -51,7 +51,7 @@ func CheckName(what, name string) error {
 		WithHint("use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
 }
 
-// Account is access to one Robot login or one Cloud project.
+// Account is access to one Robot login or one Cloud project, or holds servers that were added by hand.
 type Account struct {
 	ID       string
 	Name     string
@@ -82,9 +82,10 @@ func (a *Account) Validate() error {
 			return Errorf(Invalid, "account %s needs a webservice user and its password", a.Name).
 				WithHint("create them at https://robot.hetzner.com/preferences/index: Webservice and app settings")
 		}
+	case Manual: // its servers are reached, nobody is asked for them
 	default:
 		return Errorf(Invalid, "account %s: unknown provider %q", a.Name, a.Provider).
-			WithHint("use %s or %s", HetznerCloud, HetznerRobot)
+			WithHint("use %s, %s or %s", HetznerCloud, HetznerRobot, Manual)
 	}
 	return nil
 }

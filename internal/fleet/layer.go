@@ -159,8 +159,8 @@ func (p *Patch) validate(what string) error {
 		return Errorf(Invalid, "%s, patch %q: unknown role %q", what, p.Name, p.Role).WithHint("use %s, %s or none", ControlPlane, Worker)
 	case p.Architecture != "" && p.Architecture != AMD64 && p.Architecture != ARM64:
 		return Errorf(Invalid, "%s, patch %q: unknown architecture %q", what, p.Name, p.Architecture).WithHint("use %s, %s or none", AMD64, ARM64)
-	case p.Provider != "" && p.Provider != HetznerCloud && p.Provider != HetznerRobot:
-		return Errorf(Invalid, "%s, patch %q: unknown provider %q", what, p.Name, p.Provider).WithHint("use %s, %s or none", HetznerCloud, HetznerRobot)
+	case p.Provider != "" && p.Provider != HetznerCloud && p.Provider != HetznerRobot && p.Provider != Manual:
+		return Errorf(Invalid, "%s, patch %q: unknown provider %q", what, p.Name, p.Provider).WithHint("use %s, %s, %s or none", HetznerCloud, HetznerRobot, Manual)
 	case strings.TrimSpace(p.Text) == "":
 		return Errorf(Invalid, "%s, patch %q is empty", what, p.Name).WithHint("remove it, or switch it off to keep it")
 	case strings.ContainsRune(p.Text, 0):

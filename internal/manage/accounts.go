@@ -39,6 +39,9 @@ func (m *Manager) AddAccount(ctx context.Context, actor string, a fleet.Account)
 // notTwice refuses credentials that another account has: every server of theirs would be there twice, and two
 // operations could work on one machine.
 func (m *Manager) notTwice(ctx context.Context, a fleet.Account) error {
+	if a.Provider == fleet.Manual {
+		return nil // it has none
+	}
 	all, err := m.Store.Accounts(ctx)
 	if err != nil {
 		return err

@@ -36,18 +36,23 @@ func (m *Manager) RenameServer(ctx context.Context, actor, ref, name string) (fl
 
 // tryName makes the machine config of an assigned server under another name, which patches may use.
 func (m *Manager) tryName(ctx context.Context, s fleet.Server, name string) error {
-	if !s.Assignment.Assigned() || s.Assignment.Draft {
+	is := s
+	is.Name = name
+	return m.tryServer(ctx, s, is, "renaming server "+s.Name)
+}
+
+// tryServer makes the machine config of an assigned server as it would be.
+func (m *Manager) tryServer(ctx context.Context, was, is fleet.Server, what string) error {
+	if !was.Assignment.Assigned() || was.Assignment.Draft {
 		return nil
 	}
 	now, _, err := m.Renderer.now(ctx)
 	if err != nil {
 		return err
 	}
-	t := now.try("renaming server " + s.Name)
+	t := now.try(what)
 	t.alone = true
-	is := s
-	is.Name = name
-	t.setServer(s, is)
+	t.setServer(was, is)
 	return m.check(ctx, t)
 }
 

@@ -64,6 +64,9 @@ func (r *Reconciler) Sync(ctx context.Context, accountRef string) (store.Sync, e
 }
 
 func (r *Reconciler) sync(ctx context.Context, a fleet.Account) (store.Sync, error) {
+	if a.Provider == fleet.Manual {
+		return store.Sync{}, nil // nobody lists these servers: none is new, none is missing
+	}
 	driver, err := r.Drivers.Driver(ctx, a.ID)
 	if err != nil {
 		return store.Sync{}, err

@@ -10,7 +10,7 @@ import (
 
 const serverColumns = `id, account_id, provider, provider_id, name, product, location, architecture, status, power, locked,
 	ipv4, ipv6, ipv6_net, vswitch_id, cancelled, created_at, seen_at, missing_at, state, cluster_id, role, config_id,
-	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft, disk_policy, uuid_override, installed`
+	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft, disk_policy, uuid_override, installed, host_key`
 
 func serverFields(v *fleet.Server) []any {
 	a := &v.Assignment
@@ -30,6 +30,7 @@ func serverFields(v *fleet.Server) []any {
 		optional{&a.SchematicID},
 		&a.Draft, &a.DiskPolicy, &v.UUIDOverride,
 		document{&v.Installed},
+		&v.HostKey,
 	}
 }
 
@@ -249,13 +250,13 @@ func (s *Store) SetVSwitch(ctx context.Context, id, vswitchID string) error {
 	})
 }
 
-// RemoveServer forgets a server that its provider does not list any more. fleet.Conflict while it is listed, has a
-// cluster or an active operation.
+// RemoveServer forgets a server that its provider does not list any more, or that was added by hand. fleet.Conflict
+// while it is listed, has a cluster or an active operation.
 func (s *Store) RemoveServer(ctx context.Context, id string) error {
 	return s.write(ctx, "forget server "+id, func(t *tx) error {
 		n, err := affected(t.ExecContext(ctx, `
-			DELETE FROM servers WHERE id = $1 AND missing_at > 0 AND cluster_id IS NULL AND id NOT IN (
-				SELECT server_id FROM operations WHERE state NOT IN ('succeeded', 'failed', 'cancelled'))`, id))
+			DELETE FROM servers WHERE id = $1 AND (missing_at > 0 OR provider = $2) AND cluster_id IS NULL AND id NOT IN (
+				SELECT server_id FROM operations WHERE state NOT IN ('succeeded', 'failed', 'cancelled'))`, id, fleet.Manual))
 		if err != nil {
 			return err
 		}
@@ -271,7 +272,7 @@ func (s *Store) RemoveServer(ctx context.Context, id string) error {
 		switch {
 		case v.Assignment.Assigned():
 			why = "belongs to a cluster"
-		case !v.MissingAt.IsZero():
+		case !v.MissingAt.IsZero() || v.Provider == fleet.Manual:
 			why = "has an operation that is not finished"
 		}
 		return fleet.Errorf(fleet.Conflict, "server %s %s", v.Name, why)
