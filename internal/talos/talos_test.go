@@ -126,6 +126,33 @@ func (l *lab) config(t *testing.T, number int, role fleet.Role) []byte {
 	return text
 }
 
+// What a machine in maintenance mode tells anybody is what its owner is asked about before it is handed a config.
+func TestAMachineInMaintenanceModeTellsWhatItIs(t *testing.T) {
+	l := newLab(t)
+	l.machine(t, 1)
+	n := l.maintenance(t, 1, l.pin(t, 1))
+	f, err := n.Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.UUID != uuid(1) || f.Serial != "1" || f.Cores == 0 || f.MemoryBytes < 4<<30 || f.CPU == "" {
+		t.Errorf("it says %+v", f)
+	}
+	if len(f.NICs) != 1 || f.NICs[0].MAC != "90:1b:0e:00:00:01" || !f.NICs[0].Up || !f.NICs[0].Link || len(f.NICs[0].Addresses) == 0 {
+		t.Errorf("network cards %+v", f.NICs)
+	}
+	if len(f.Disks) != 1 {
+		t.Fatalf("disks %+v", f.Disks)
+	}
+	d := f.Disks[0]
+	if d.Name != "nvme0n1" || d.WWID != "eui.1" || d.Serial != "S1" || d.SizeBytes != 20<<30 || d.Transport != "nvme" {
+		t.Errorf("disk %+v", d)
+	}
+	if d.Blank() || !strings.Contains(strings.Join(d.Contents, ", "), "META") {
+		t.Errorf("on it are %v", d.Contents)
+	}
+}
+
 // node configures a machine and opens it with the cluster's credentials.
 func (l *lab) node(t *testing.T, number int, role fleet.Role) *talos.Node {
 	t.Helper()

@@ -79,7 +79,7 @@ func (n *node) view() resources.View {
 	}
 	online := n.online
 	n.mu.Unlock()
-	v.Hostname, v.Type, v.NodeID = n.hostname(), n.machineType(), n.nodeID()
+	v.Hostname, v.Type, v.NodeID, v.UUID = n.hostname(), n.machineType(), n.nodeID(), n.uuid()
 	v.Stage, v.Ready = stages[st.stage], len(st.unmet) == 0
 	for _, u := range st.unmet {
 		v.Unmet = append(v.Unmet, resources.Unmet{Name: u.name, Reason: u.reason})

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -184,7 +185,7 @@ func (v View) hardware(w *wanted) {
 		return
 	}
 	w.add("hardware.SystemInfoController", with(hardware.NewSystemInformation(hardware.SystemInformationID), hardware.SystemInformationSpec{
-		Manufacturer: m.Manufacturer, ProductName: m.Product, Version: "1.0", SerialNumber: m.Serial, UUID: m.UUID,
+		Manufacturer: m.Manufacturer, ProductName: m.Product, Version: "1.0", SerialNumber: m.Serial, UUID: cmp.Or(v.UUID, m.UUID),
 		WakeUpType: "Power Switch",
 	}))
 	w.add("hardware.SystemInfoController", with(hardware.NewProcessorInfo("CPU-0"), hardware.ProcessorSpec{

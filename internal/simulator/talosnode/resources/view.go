@@ -21,6 +21,7 @@ type View struct {
 	BootID   string
 	Cmdline  string // kernel command line
 	Machine  *world.Machine
+	UUID     string // the machine's, or what META puts in its place; "" is the machine's
 
 	Hostname   string
 	Domainname string
