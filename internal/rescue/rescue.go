@@ -8,6 +8,7 @@ import (
 	"context"
 	"embed"
 	"strings"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
@@ -22,17 +23,26 @@ const dir = "/run/talos-manager"
 
 // Facts asks the machine what it is, in one round trip. It is fleet.Refused if what answers is no rescue system.
 func (s *Session) Facts(ctx context.Context) (fleet.Facts, error) {
-	out, err := s.script(ctx, "facts.sh")
+	before := time.Now()
+	out, err := s.script(ctx, "facts.sh", Tools...)
+	after := time.Now()
 	if err != nil {
 		return fleet.Facts{}, err
 	}
 	sections := split(out)
-	if err := s.isRescue(sections); err != nil {
+	is := s.isRescue
+	if s.anyMake {
+		is = s.inMemory
+	}
+	if err := is(sections); err != nil {
 		return fleet.Facts{}, err
 	}
-	facts, err := parseFacts(sections)
+	facts, err := parseFacts(sections, before, after)
 	if err != nil {
 		return fleet.Facts{}, fleet.Errorf(fleet.Unavailable, "facts of %s: %w", s.server, err)
+	}
+	if s.anyMake {
+		facts.Disks = withoutMedia(facts.Disks, parseMounts(sections["mounts"]))
 	}
 	return facts, nil
 }

@@ -26,7 +26,11 @@ type Options struct {
 	// Pins are the SHA-256 fingerprints ("SHA256:…") of the host keys that may answer. Empty: whatever answers is
 	// taken, and Session.HostKey is to be pinned for what follows.
 	Pins []string
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's network
+	// AnyMake: the rescue system need not be Hetzner's. Whatever runs in memory is one.
+	AnyMake bool
+	Dial    func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the system's network
+
+	keyKinds []string // of host keys to ask for; nil: any
 }
 
 // ErrHostKey says that another machine, or another boot of it, answers than the one expected.
@@ -37,15 +41,23 @@ type Session struct {
 	HostKey string // fingerprint of the key that was presented
 	server  string
 	ssh     *ssh.Client
+	anyMake bool
 }
 
 // Open connects and logs in as root. fleet.Unavailable while nothing answers; fleet.Refused, wrapping ErrHostKey,
 // if the host key is not one of the pins; fleet.Unauthorized if the machine does not know our key.
 func Open(ctx context.Context, o Options) (*Session, error) {
-	s := &Session{server: o.Server}
+	if o.AnyMake {
+		return openAnyMake(ctx, o)
+	}
+	return open(ctx, o)
+}
+
+func open(ctx context.Context, o Options) (*Session, error) {
+	s := &Session{server: o.Server, anyMake: o.AnyMake}
 	var presented string
 	config := &ssh.ClientConfig{
-		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(o.Key)}, Timeout: 10 * time.Second,
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(o.Key)}, Timeout: 10 * time.Second, HostKeyAlgorithms: o.keyKinds,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			presented = ssh.FingerprintSHA256(key)
 			if len(o.Pins) > 0 && !slices.Contains(o.Pins, presented) {
