@@ -71,6 +71,11 @@ var allowed = map[string][]string{
 	"internal/simulator/talosnode/apid":      {"simulator/world"},
 	"internal/simulator/talosnode/host":      {"simulator/world"},
 	"internal/simulator/talosnode/resources": {"simulator/world"},
+	// a disk image for emulated machines, and the programs in it
+	"internal/simulator/emulated/image":             {"simulator/world"},
+	"internal/simulator/emulated/image/console":     {},
+	"internal/simulator/emulated/image/init":        {"simulator/emulated/image/console"},
+	"internal/simulator/emulated/image/maintenance": {"simulator/emulated/image/console", "simulator/talosnode/apid", "simulator/talosnode/resources", "simulator/world"},
 }
 
 func TestImportsFollowTheMap(t *testing.T) {
