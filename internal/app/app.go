@@ -22,6 +22,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/bootconfig"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/httpd"
+	"github.com/talos-manager/talos-manager/internal/imagecache"
 	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
@@ -53,10 +54,12 @@ type App struct {
 	Engine     *workflow.Engine
 	Access     *access.Access
 	Boot       *bootconfig.Handler
+	Images     *imagecache.Cache
 	Key        ssh.Signer // of rescue systems
 	Handler    http.Handler
 
 	log *slog.Logger
+	box *seal.Box
 }
 
 // New opens the database and builds everything; nothing runs yet. Close it.
@@ -80,6 +83,7 @@ func (a *App) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.box = box
 	a.Store, err = store.Open(ctx, store.Options{DataDir: a.Settings.DataDir, DatabaseURL: a.Settings.DatabaseURL, Box: box, Logger: a.log, Exclusive: true})
 	return err
 }
@@ -111,9 +115,11 @@ func (a *App) build(ctx context.Context, o Options) (err error) {
 	}
 	renderer := manage.NewRenderer(a.Store, factory, manage.RenderedBytes)
 	a.Manager = &manage.Manager{Store: a.Store, Drivers: d, Factory: factory, Renderer: renderer, Log: o.Log, Now: time.Now}
+	a.Images = a.images(o)
 	a.Operations = operation.New(operation.Env{
 		Store: a.Store, Drivers: d, Factory: factory, Renderer: renderer, Key: a.Key, Dial: o.Dial,
 		URL: a.Settings.URL, Images: a.Settings.Images, SSHPort: a.Settings.SSHPort, Pace: a.Settings.Pace, Log: o.Log,
+		ImageCache: a.Images, ViaManager: a.Settings.ViaManager,
 	})
 	if a.Engine, err = a.engine(o); err != nil {
 		return err
@@ -145,11 +151,23 @@ func (a *App) engine(o Options) (*workflow.Engine, error) {
 	return workflow.NewEngine(riverpgxv5.New(a.Store.Postgres()), a.Store, a.Operations.Kinds(), eo)
 }
 
+// images opens the cache of images. Its client has no time-out of its own: an image takes as long as it takes.
+func (a *App) images(o Options) *imagecache.Cache {
+	t := transport(o.Dial)
+	t.ResponseHeaderTimeout = 5 * time.Minute // a factory may build the image first
+	return imagecache.New(imagecache.Options{
+		Dir: filepath.Join(a.Settings.DataDir, "images"), MaxBytes: a.Settings.ImageBytes, Client: &http.Client{Transport: t},
+		URL: a.Settings.URL, Key: a.box.Derive("addresses of images"), Log: a.log,
+		Source: func(r *http.Request) string { return httpd.Source(r, a.Settings.Proxies) },
+	})
+}
+
 // routes joins the surfaces. What machines ask needs no login; everything else does.
 func (a *App) routes(o Options, factory *imagefactory.Client) http.Handler {
 	mux := http.NewServeMux()
 	a.Boot = &bootconfig.Handler{Store: a.Store, Renderer: a.Manager.Renderer, Log: o.Log, Now: time.Now, Proxies: a.Settings.Proxies}
 	mux.Handle("GET /config", a.Boot)
+	mux.Handle(imagecache.Route, a.Images)
 	mux.HandleFunc("GET /healthz", a.healthz)
 	parts := api.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log}
 	api.Routes(mux, parts)
@@ -186,6 +204,7 @@ func (a *App) Run(ctx context.Context, l net.Listener) error {
 	var running sync.WaitGroup
 	running.Go(func() { a.Reconciler.Run(ctx) })
 	running.Go(func() { a.Boot.Run(ctx) })
+	running.Go(func() { a.Images.Run(ctx) })
 	err := httpd.Serve(ctx, l, httpd.Options{Handler: a.Handler, Log: a.log, Cert: a.Settings.TLSCert, Key: a.Settings.TLSKey})
 	cancel()
 	running.Wait()

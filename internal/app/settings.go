@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
@@ -43,6 +44,8 @@ var List = []Setting{
 	{"hetzner-webservice-password", "HETZNER_WEBSERVICE_PASSWORD", "", "its password", true},
 	{"talos-amd64-image-url", "TALOS_AMD64_IMAGE_URL", "", "image to write to amd64 servers instead of the image factory's", false},
 	{"talos-arm64-image-url", "TALOS_ARM64_IMAGE_URL", "", "image to write to arm64 servers instead of the image factory's", false},
+	{"image-via-manager", "IMAGE_VIA_MANAGER", "no", "yes: servers get images from this program, which fetches each once; no: from the image's own address, unless an install says otherwise", false},
+	{"image-cache-size", "IMAGE_CACHE_SIZE", "5GB", "room in data-dir/images for them; the longest unused make way", false},
 	{"robot-url", "ROBOT_URL", "https://robot-ws.your-server.de", "base address of the Robot webservice", false},
 	{"cloud-url", "HCLOUD_ENDPOINT", "https://api.hetzner.cloud/v1", "base address of the Cloud API", false},
 	{"factory-url", "FACTORY_URL", "https://factory.talos.dev", "base address of the Talos image factory", false},
@@ -71,6 +74,8 @@ type Settings struct {
 	RobotUser   string
 	RobotPass   string
 	Images      map[fleet.Architecture]string
+	ViaManager  bool  // servers get images from us
+	ImageBytes  int64 // room for them
 	RobotURL    string
 	CloudURL    string
 	FactoryURL  string
@@ -153,7 +158,8 @@ func check(values map[string]string) (Settings, error) {
 		Proxies: c.networks("trusted-proxies"), DataDir: values["data-dir"], DatabaseURL: c.database(),
 		SealKey: values["seal-key"], Password: values["password"],
 		CloudToken: values["hetzner-cloud-api-token"], RobotUser: values["hetzner-webservice-user"], RobotPass: values["hetzner-webservice-password"],
-		Images:   map[fleet.Architecture]string{fleet.AMD64: c.url("talos-amd64-image-url"), fleet.ARM64: c.url("talos-arm64-image-url")},
+		Images:     map[fleet.Architecture]string{fleet.AMD64: c.url("talos-amd64-image-url"), fleet.ARM64: c.url("talos-arm64-image-url")},
+		ViaManager: c.oneOf("image-via-manager", "yes", "no") == "yes", ImageBytes: c.bytes("image-cache-size", 500_000_000),
 		RobotURL: c.url("robot-url"), CloudURL: c.url("cloud-url"), FactoryURL: c.url("factory-url"),
 		SyncEvery: c.duration("sync-every", time.Minute), LookEvery: c.duration("look-every", time.Second),
 		SSHPort: int(c.number("rescue-ssh-port", 1, 65535)), Pace: c.number("pace", 1, 1000),
@@ -248,6 +254,23 @@ func (c *checker) number(name string, least, most float64) float64 {
 		c.fail(name, "%q is no number from %g to %g", c.values[name], least, most)
 	}
 	return n
+}
+
+// bytes reads an amount as people write it: 5GB, 500 MB.
+func (c *checker) bytes(name string, least int64) int64 {
+	text := strings.ToUpper(strings.ReplaceAll(c.values[name], " ", ""))
+	unit := int64(1)
+	for suffix, n := range map[string]int64{"MB": 1e6, "GB": 1e9, "TB": 1e12} {
+		if number, ok := strings.CutSuffix(text, suffix); ok {
+			text, unit = number, n
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit || n*unit < least {
+		c.fail(name, "%q is no amount of at least %d MB, like 5GB", c.values[name], least/1e6)
+		return 0
+	}
+	return n * unit
 }
 
 func (c *checker) oneOf(name string, words ...string) string {

@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/talos":                 {"fleet", "wait"},
 	"internal/kube":                  {"fleet", "wait"},
 	"internal/imagefactory":          {"fleet"},
+	"internal/imagecache":            {"fleet"},
 	"internal/extension":             {"fleet"},
 	"internal/store":                 {"fleet", "seal", "wait", "workflow"},
 	"internal/store/storetest":       {"fleet", "seal", "store", "wait"},
@@ -55,7 +56,7 @@ var allowed = map[string][]string{
 	"internal/cli": {"/client", "app", "demo", "extension", "fleet", "machineconfig", "machineconfig/diff", "machineconfig/modernise", "machineconfig/recipe", "machineconfig/schema"},
 	// wiring
 	"internal/app": {
-		"access", "api", "bootconfig", "fleet", "httpd", "imagefactory", "manage", "operation", "provider", "provider/hcloud", "provider/manual",
+		"access", "api", "bootconfig", "fleet", "httpd", "imagecache", "imagefactory", "manage", "operation", "provider", "provider/hcloud", "provider/manual",
 		"provider/robot", "reconcile", "seal", "store", "web", "workflow",
 	},
 	"internal/demo":     {"/client", "app", "fleet", "simulator", "simulator/hetzner", "simulator/rescuehost", "simulator/world", "wait", "workflow"},

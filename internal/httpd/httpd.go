@@ -91,7 +91,11 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 func Recover(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if p == http.ErrAbortHandler {
+				panic(p) // for net/http: it cuts the connection, so that a part is not taken for the whole
+			}
+			if p != nil {
 				log.Error("panic in a request", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				http.Error(w, "internal error", http.StatusInternalServerError)
 			}

@@ -3,10 +3,8 @@ package operation
 import (
 	"cmp"
 	"context"
-	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -167,19 +165,12 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if _, err := run.Get(planKey, &p); err != nil { // of an earlier attempt: what it wrote may be overwritten
 		return err
 	}
-	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", "", false
-	if image := o.Images[s.Architecture]; image != "" {
-		p.Image, p.Plain = image, true
-	} else if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made); err != nil {
-		return err
-	}
-	if err := o.checkImage(ctx, p.Image); err != nil {
+	if err := o.chooseImage(ctx, run, s, made, &p); err != nil {
 		return err
 	}
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
-	run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
 	return o.becomes(ctx, s, fleet.Installing)
 }
 
@@ -189,33 +180,6 @@ func (o *Operations) becomes(ctx context.Context, s fleet.Server, state fleet.St
 		return nil
 	}
 	return o.Store.SetState(ctx, s.ID, s.State, state)
-}
-
-// checkImage asks for the image before anything is done to the machine. A factory that builds it first takes a
-// minute or two.
-func (o *Operations) checkImage(ctx context.Context, image string) error {
-	_, err := o.Factory.CheckImage(ctx, image)
-	if err != nil && ctx.Err() != nil {
-		return workflow.Wait("the image factory to have "+image, 2*time.Second).Within(10 * time.Minute)
-	}
-	return err
-}
-
-// factoryImage has the factory build the image of a server: its schematic with the address of our /config. The
-// factory must know the schematic without it too: the installer image in the config, for upgrades, is of that one.
-func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made) (id, image string, err error) {
-	if _, err := o.Factory.CreateSchematic(ctx, made.Schematic.YAML); err != nil {
-		return "", "", err
-	}
-	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
-	if err != nil {
-		return "", "", err
-	}
-	id, err = o.Factory.CreateSchematic(ctx, yaml)
-	if err != nil {
-		return "", "", err
-	}
-	return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
 }
 
 // configURL is what a machine fetches its config from: Talos fills in the variables. Source: talos

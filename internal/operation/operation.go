@@ -50,6 +50,9 @@ type Env struct {
 	URL string
 	// Images are plain images to write instead of the factory's, by architecture.
 	Images map[fleet.Architecture]string
+	// ImageCache hands images to machines; nil: they get them from their source. ViaManager has all use it.
+	ImageCache ImageCache
+	ViaManager bool
 	// Pace divides every wait: 1 against the real world, more against a simulator whose clock runs fast.
 	Pace float64
 	Log  *slog.Logger

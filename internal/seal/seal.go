@@ -12,7 +12,9 @@
 package seal
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -93,6 +95,16 @@ func KeyIDOf(sealed []byte) (string, error) {
 		return "", fleet.Errorf(fleet.Internal, "not a sealed value of version %d: the first byte is %d", version, sealed[0])
 	}
 	return fmt.Sprintf("%x", sealed[1:headerSize]), nil
+}
+
+// Derive makes a key for another purpose from the key that this box seals with: the same on every replica, and
+// another one after a rotation.
+func (b *Box) Derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, b.sealing.bytes[:], nil, "talos-manager "+purpose, sha256.Size)
+	if err != nil {
+		panic(err) // lengths are constants
+	}
+	return key
 }
 
 func (b *Box) ids() []string {

@@ -1,0 +1,89 @@
+package operation
+
+import (
+	"context"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// ImageCache hands images to machines from our own disk.
+type ImageCache interface {
+	// Prepare begins to fetch an image and returns once its source has said that it has it; sha256 may be "".
+	Prepare(ctx context.Context, source, sha256 string) error
+	// URL is where machines get it from us.
+	URL(source, sha256 string) string
+}
+
+// chooseImage decides which image is written and where the machine gets it from, and sees to it that it is there
+// before anything is done to the machine.
+func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet.Server, made manage.Made, p *plan) error {
+	var options InstallOptions
+	if err := run.Input(&options); err != nil {
+		return err
+	}
+	via := o.viaManager(options)
+	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true
+	if p.Image == "" {
+		var err error
+		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, via); err != nil {
+			return err
+		}
+		p.Plain = false
+	}
+	if !via {
+		run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
+		return o.checkImage(ctx, p.Image)
+	}
+	if err := o.imageWait(ctx, p.Image, o.ImageCache.Prepare(ctx, p.Image, options.ImageSHA256)); err != nil {
+		return err
+	}
+	run.Log(ctx, "Talos %s from %s, which the machine gets from us", p.TalosVersion, p.Image)
+	p.Image = o.ImageCache.URL(p.Image, options.ImageSHA256)
+	return nil
+}
+
+func (o *Operations) viaManager(options InstallOptions) bool {
+	return o.ImageCache != nil && (options.ViaManager || o.ViaManager)
+}
+
+// checkImage asks for the image before anything is done to the machine.
+func (o *Operations) checkImage(ctx context.Context, image string) error {
+	_, err := o.Factory.CheckImage(ctx, image)
+	return o.imageWait(ctx, image, err)
+}
+
+// imageWait makes a wait of a source that takes its time: a factory that builds an image first takes a minute or two.
+func (o *Operations) imageWait(ctx context.Context, image string, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return workflow.Wait("the image factory to have "+image, 2*time.Second).Within(10 * time.Minute)
+	}
+	return err
+}
+
+// factoryImage has the factory build the image of a server: its schematic with the address of our /config. The
+// factory must know the schematic without it too: the installer image in the config, for upgrades, is of that one.
+// A factory that is down keeps nobody from an image that we may have: its name can be told without asking.
+func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made, mayHave bool) (id, image string, err error) {
+	create := func(yaml string) (string, error) {
+		id, err := o.Factory.CreateSchematic(ctx, yaml)
+		if err != nil && mayHave && fleet.KindOf(err) == fleet.Unavailable {
+			o.Log.Warn("the image factory does not answer; the image may be in the cache", "error", err)
+			return o.Factory.SchematicID(yaml)
+		}
+		return id, err
+	}
+	if _, err := create(made.Schematic.YAML); err != nil {
+		return "", "", err
+	}
+	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
+	if err != nil {
+		return "", "", err
+	}
+	if id, err = create(yaml); err != nil {
+		return "", "", err
+	}
+	return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
+}
