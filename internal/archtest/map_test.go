@@ -72,6 +72,7 @@ var allowed = map[string][]string{
 	"internal/simulator/talosnode/apid":      {"simulator/world"},
 	"internal/simulator/talosnode/host":      {"simulator/world"},
 	"internal/simulator/talosnode/resources": {"simulator/world"},
+	"internal/simulator/emulated":            {},
 	// a disk image for emulated machines, and the programs in it
 	"internal/simulator/emulated/image":             {"simulator/world"},
 	"internal/simulator/emulated/image/console":     {},
