@@ -104,6 +104,9 @@ type Partition struct {
 	FSLabel   string
 	FSUUID    string
 	MountedAt string // where the rescue system has it, or what stands on it, mounted
+	// Loaders are what an EFI system partition has in its directory EFI, as EFI/BOOT; Unreadable: it could not be mounted.
+	Loaders    []string
+	Unreadable bool
 }
 
 // TypeEFI is the type of EFI system partitions.

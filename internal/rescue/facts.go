@@ -1,37 +1,57 @@
 package rescue
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-func parseFacts(sections map[string]string) (fleet.Facts, error) {
+// parseFacts reads what facts.sh printed between two moments of our clock. What a machine does not have stays empty;
+// what cannot be read at all of its disks and addresses is an error, since we act on it.
+func parseFacts(sections map[string]string, before, after time.Time) (fleet.Facts, error) {
+	dmi := values(sections["dmi"])
 	f := fleet.Facts{
 		UUID: strings.ToLower(sections["uuid"]), Firmware: sections["firmware"], Dmidecode: sections["system"],
-		Manufacturer: dmi(sections["system"], "Manufacturer"), Product: dmi(sections["system"], "Product Name"),
-		Serial:      dmi(sections["system"], "Serial Number"),
-		CPU:         after(sections["cpu"], ":"),
-		MemoryBytes: memory(sections["memory"]),
+		Manufacturer: cmp.Or(dmidecode(sections["system"], "Manufacturer"), dmi["sys_vendor"]),
+		Product:      cmp.Or(dmidecode(sections["system"], "Product Name"), dmi["product_name"]),
+		Serial:       cmp.Or(dmidecode(sections["system"], "Serial Number"), dmi["product_serial"]),
+		Board:        fleet.Board{Vendor: dmi["board_vendor"], Product: dmi["board_name"], Serial: dmi["board_serial"]},
+		SecureBoot:   sections["secureboot"] == "1",
+		CPU:          afterColon(sections["cpu"]),
+		MemoryBytes:  memory(sections["memory"], "MemTotal"),
+		MemoryFree:   memory(sections["memory"], "MemAvailable"),
+		DHCP:         sections["dhcp"] == "yes",
+		UEFI:         parseUEFI(sections["uefi"]),
+		ClockOffset:  clockOffset(sections["clock"], before, after),
+	}
+	if missing := strings.Fields(sections["missing"]); len(missing) > 0 {
+		f.MissingTools = missing
 	}
 	f.Cores, _ = strconv.Atoi(sections["cores"]) // for people only
-	var err error
-	if f.Disks, err = parseDisks([]byte(sections["lsblk"])); err != nil {
+	if err := parseStorage(&f, sections); err != nil {
 		return f, err
 	}
-	if f.NICs, err = parseNICs([]byte(sections["addresses"])); err != nil {
-		return f, err
-	}
-	f.Gateway, err = parseGateway([]byte(sections["routes"]))
-	return f, err
+	return f, parseNetwork(&f, sections)
 }
 
-// dmi finds a field in the output of dmidecode -t system.
-func dmi(text, field string) string {
+// values reads lines of NAME=VALUE.
+func values(text string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			all[name] = strings.TrimSpace(value)
+		}
+	}
+	return all
+}
+
+// dmidecode finds a field in the output of dmidecode -t system.
+func dmidecode(text, field string) string {
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == field {
 			return strings.TrimSpace(value)
@@ -40,99 +60,80 @@ func dmi(text, field string) string {
 	return ""
 }
 
-func after(text, sep string) string {
+func afterColon(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
-	_, value, _ := strings.Cut(line, sep)
+	_, value, _ := strings.Cut(line, ":")
 	return strings.TrimSpace(value)
 }
 
-// memory reads "MemTotal:  65764904 kB" as bytes.
-func memory(text string) int64 {
-	fields := strings.Fields(text)
-	if len(fields) < 2 {
+// memory reads a line as "MemTotal:  65764904 kB" as bytes.
+func memory(text, field string) int64 {
+	fields := strings.Fields(dmidecode(text, field))
+	if len(fields) == 0 {
 		return 0
 	}
-	kb, _ := strconv.ParseInt(fields[1], 10, 64)
+	kb, _ := strconv.ParseInt(fields[0], 10, 64)
 	return kb << 10
 }
 
-// block is a line of lsblk -J -b. Older versions write numbers and booleans as strings.
-type block struct {
-	Name      string      `json:"name"`
-	Type      string      `json:"type"`
-	Size      json.Number `json:"size"`
-	Model     string      `json:"model"`
-	Serial    string      `json:"serial"`
-	WWN       string      `json:"wwn"`
-	RO        any         `json:"ro"`
-	Rota      any         `json:"rota"`
-	Tran      string      `json:"tran"`
-	FSType    string      `json:"fstype"`
-	Label     string      `json:"label"`
-	PartLabel string      `json:"partlabel"`
-	Children  []block     `json:"children"`
+// clockOffset is how far the machine's clock is ahead. It read it some time between two moments of ours: within them
+// it may be right.
+func clockOffset(text string, before, after time.Time) time.Duration {
+	seconds, fraction, _ := strings.Cut(text, ".")
+	s, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+	switch at := time.Unix(s, n); {
+	case at.Before(before):
+		return at.Sub(before).Round(time.Millisecond)
+	case at.After(after):
+		return at.Sub(after).Round(time.Millisecond)
+	}
+	return 0
 }
 
-func parseDisks(text []byte) ([]fleet.Disk, error) {
-	var list struct {
-		Blockdevices []block `json:"blockdevices"`
+func parseNetwork(f *fleet.Facts, sections map[string]string) error {
+	err := parseNICs(f, sections["addresses"])
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fmt.Errorf("lsblk: %w", err)
+	for line := range strings.Lines(sections["links"]) {
+		var name string
+		var carrier, speed int
+		if n, _ := fmt.Sscan(line, &name, &carrier, &speed); n < 2 {
+			continue
+		}
+		for i := range f.NICs {
+			if f.NICs[i].Name == name {
+				f.NICs[i].Link, f.NICs[i].SpeedMbit = carrier == 1, max(0, speed)
+			}
+		}
 	}
-	var disks []fleet.Disk
-	for _, b := range list.Blockdevices {
-		if b.Type != "disk" || isTrue(b.RO) {
-			continue // loop0 holds the rescue system; partitions come under their disk
-		}
-		size, err := b.Size.Int64()
-		if err != nil {
-			return nil, fmt.Errorf("lsblk: size of %s: %w", b.Name, err)
-		}
-		d := fleet.Disk{
-			Name: b.Name, WWID: fleet.TalosWWID(b.WWN), Serial: strings.TrimSpace(b.Serial), Model: strings.TrimSpace(b.Model),
-			SizeBytes: size, Rotational: isTrue(b.Rota), Transport: b.Tran, Contents: b.contents(),
-		}
-		disks = append(disks, d)
+	if f.Gateway, err = parseGateway(sections["routes"]); err != nil {
+		return err
 	}
-	slices.SortFunc(disks, func(a, b fleet.Disk) int { return strings.Compare(a.Name, b.Name) })
-	return disks, nil
+	f.Gateway6, err = parseGateway(sections["routes6"])
+	return err
 }
 
-// isTrue reads a boolean of any version of lsblk.
-func isTrue(v any) bool { return v == true || v == "1" }
-
-// contents names everything below a disk.
-func (b block) contents() []string {
-	var out []string
-	if b.FSType != "" {
-		out = append(out, strings.TrimSpace(b.Name+" "+b.FSType+" "+b.Label))
-	}
-	for _, c := range b.Children {
-		inner := c.contents()
-		if len(inner) == 0 {
-			inner = []string{strings.TrimSpace(c.Name + " " + c.Type + " " + c.PartLabel)}
-		}
-		out = append(out, inner...)
-	}
-	return out
-}
-
-func parseNICs(text []byte) ([]fleet.NIC, error) {
+func parseNICs(f *fleet.Facts, text string) error {
 	var list []struct {
 		Name  string `json:"ifname"`
 		MAC   string `json:"address"`
 		State string `json:"operstate"`
 		Addrs []struct {
-			Local  string `json:"local"`
-			Prefix int    `json:"prefixlen"`
-			Scope  string `json:"scope"`
+			Local   string `json:"local"`
+			Prefix  int    `json:"prefixlen"`
+			Scope   string `json:"scope"`
+			Family  string `json:"family"`
+			Dynamic bool   `json:"dynamic"`
 		} `json:"addr_info"`
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fmt.Errorf("ip addr: %w", err)
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return fmt.Errorf("ip addr: %w", err)
 	}
-	var nics []fleet.NIC
 	for _, l := range list {
 		if l.Name == "lo" {
 			continue
@@ -141,22 +142,24 @@ func parseNICs(text []byte) ([]fleet.NIC, error) {
 		for _, a := range l.Addrs {
 			if a.Scope == "global" {
 				n.Addresses = append(n.Addresses, fmt.Sprintf("%s/%d", a.Local, a.Prefix))
+				f.DHCP = f.DHCP || a.Dynamic && a.Family == "inet"
 			}
 		}
-		nics = append(nics, n)
+		f.NICs = append(f.NICs, n)
 	}
-	return nics, nil
+	return nil
 }
 
-func parseGateway(text []byte) (string, error) {
+// parseGateway finds the default gateway; none in a machine without addresses of the family.
+func parseGateway(text string) (string, error) {
 	var routes []struct {
 		Dst     string `json:"dst"`
 		Gateway string `json:"gateway"`
 	}
-	if len(text) == 0 {
-		return "", nil // IPv6 only
+	if text == "" {
+		return "", nil
 	}
-	if err := json.Unmarshal(text, &routes); err != nil {
+	if err := json.Unmarshal([]byte(text), &routes); err != nil {
 		return "", fmt.Errorf("ip route: %w", err)
 	}
 	for _, r := range routes {

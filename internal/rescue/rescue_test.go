@@ -3,6 +3,7 @@ package rescue
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -61,7 +62,7 @@ MemTotal:       65764904 kB
 `
 
 func TestFactsAreReadFromARescueSystem(t *testing.T) {
-	got, err := parseFacts(split(facts))
+	got, err := parseFacts(split(facts), time.Time{}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +75,12 @@ func TestFactsAreReadFromARescueSystem(t *testing.T) {
 		Disks: []fleet.Disk{
 			{
 				Name: "nvme0n1", WWID: "eui.002538b321c5527c", Serial: "S675NX1T364492", Model: "SAMSUNG MZVL2512HCJQ-00B00", SizeBytes: 512110190592, Transport: "nvme",
-				Contents: []string{"nvme0n1p1 linux_raid_member rescue:0", "md0 ext4"},
+				Partitions: []fleet.Partition{{Number: 1, Name: "nvme0n1p1", SizeBytes: 1, FSType: "linux_raid_member", FSLabel: "rescue:0"}},
+				Contents:   []string{"nvme0n1p1 linux_raid_member rescue:0", "md0 ext4"},
 			},
 			{Name: "sda", WWID: "naa.5000c500a1b2c3d4", Serial: "ZC1", Model: "ST4000NM0245", SizeBytes: 4000787030016, Rotational: true, Transport: "sata"},
 		},
+		Arrays: []fleet.Array{{Kind: "md", Name: "md0", Level: "raid1", Active: true, Members: []string{"nvme0n1p1"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
