@@ -74,7 +74,7 @@ var allowed = map[string][]string{
 	"internal/simulator/talosnode/resources": {"simulator/world"},
 	"internal/simulator/emulated":            {},
 	// a disk image for emulated machines, and the programs in it
-	"internal/simulator/emulated/image":             {"simulator/world"},
+	"internal/simulator/emulated/image":             {"simulator/factory", "simulator/world"},
 	"internal/simulator/emulated/image/console":     {},
 	"internal/simulator/emulated/image/init":        {"simulator/emulated/image/console"},
 	"internal/simulator/emulated/image/maintenance": {"simulator/emulated/image/console", "simulator/talosnode/apid", "simulator/talosnode/resources", "simulator/world"},

@@ -30,6 +30,7 @@ type Parts struct {
 	Stub        string // systemd-boot-efi, at least 254: usr/lib/systemd/boot/efi/linuxx64.efi.stub
 	SystemdBoot string // the same: systemd-bootx64.efi
 	GRUB        string // grub-pc-bin: usr/lib/grub/i386-pc
+	Initramfs   string // a file made by WriteInitramfs; "": each image makes its own, which takes seconds
 }
 
 // modulesOfGRUB is where Debian's grub-pc-bin puts them.
@@ -54,7 +55,8 @@ func PartsIn(dir string) (Parts, error) {
 type Options struct {
 	Version    string   // "": v1.14.1
 	KernelArgs []string // a schematic's extraKernelArgs; talos.config= is one
-	FullSize   bool     // with partitions as large as Talos': 4.45 GB, most of it zeroes
+	Meta       map[uint8]string
+	FullSize   bool // with partitions as large as Talos': 4.45 GB, most of it zeroes
 }
 
 // Image is what was built: a disk image, and what the factory has beside it.
@@ -96,11 +98,14 @@ func Build(ctx context.Context, dir string, p Parts, o Options) (Image, error) {
 	}
 	spec := world.ImageSpec{Version: o.Version, Arch: "amd64", Platform: "metal", KernelArgs: append([]string{"console=ttyS0"}, o.KernelArgs...)}
 	i := Image{
-		Raw: filepath.Join(dir, "metal-amd64.raw"), Kernel: p.Kernel, Initramfs: filepath.Join(dir, "initramfs-amd64.xz"),
+		Raw: filepath.Join(dir, "metal-amd64.raw"), Kernel: p.Kernel, Initramfs: p.Initramfs,
 		UKI: filepath.Join(dir, "metal-amd64-uki.efi"), Cmdline: spec.Cmdline(),
 	}
-	if err := writeInitramfs(ctx, i.Initramfs, p.Modules); err != nil {
-		return i, fmt.Errorf("build the initramfs: %w", err)
+	if i.Initramfs == "" {
+		i.Initramfs = filepath.Join(dir, "initramfs-amd64.xz")
+		if err := WriteInitramfs(ctx, i.Initramfs, p.Modules); err != nil {
+			return i, fmt.Errorf("build the initramfs: %w", err)
+		}
 	}
 	if err := writeUKI(i.UKI, p.Stub, i, o.Version); err != nil {
 		return i, fmt.Errorf("build the UKI: %w", err)
@@ -112,7 +117,7 @@ func Build(ctx context.Context, dir string, p Parts, o Options) (Image, error) {
 	if err := l.writeBoot(ctx, dir, i, o.Version); err != nil {
 		return i, fmt.Errorf("build the BOOT partition: %w", err)
 	}
-	if err := l.assemble(ctx, dir, p, i.Raw); err != nil {
+	if err := l.assemble(ctx, dir, p, o.Meta, i.Raw); err != nil {
 		return i, fmt.Errorf("build the disk image: %w", err)
 	}
 	return i, nil
@@ -135,10 +140,8 @@ func (i Image) Compress() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := in.WriteTo(z); err != nil {
-		return "", err
-	}
-	return path, z.Close()
+	_, err = in.WriteTo(z)
+	return path, errors.Join(err, z.Close())
 }
 
 // run runs a program and has its error say what it printed.

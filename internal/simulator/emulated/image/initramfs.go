@@ -24,8 +24,8 @@ func drivers() []string {
 	return []string{"virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "sd_mod", "nvme", "e1000", "e1000e"}
 }
 
-// writeInitramfs makes an archive of our programs and the modules they need, compressed with zstd, whatever Talos calls it.
-func writeInitramfs(ctx context.Context, path, modules string) error {
+// WriteInitramfs makes an archive of our programs and the modules they need, compressed with zstd, whatever Talos calls it.
+func WriteInitramfs(ctx context.Context, path, modules string) error {
 	var a archive
 	for _, name := range []string{"dev", "proc", "sys", "modules"} {
 		a.add(name, 0o040755, nil)

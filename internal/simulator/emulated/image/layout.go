@@ -32,7 +32,7 @@ func layoutFor(o Options) layout {
 func partFile(dir, label string) string { return filepath.Join(dir, label+".img") }
 
 // assemble puts the partitions into one file, with GRUB before and between them.
-func (l layout) assemble(ctx context.Context, dir string, p Parts, path string) (err error) {
+func (l layout) assemble(ctx context.Context, dir string, p Parts, meta map[uint8]string, path string) (err error) {
 	out, err := os.Create(path)
 	if err != nil {
 		return err
@@ -50,6 +50,15 @@ func (l layout) assemble(ctx context.Context, dir string, p Parts, path string) 
 	}
 	for _, label := range []string{"EFI", "BOOT"} {
 		if err := insert(out, table.Find(label).Start, partFile(dir, label)); err != nil {
+			return err
+		}
+	}
+	if len(meta) > 0 {
+		block, err := world.EncodeMeta(meta)
+		if err != nil {
+			return err
+		}
+		if _, err := out.WriteAt(block, table.Find("META").Start); err != nil {
 			return err
 		}
 	}
