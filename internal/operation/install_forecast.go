@@ -18,7 +18,3 @@ func (in forecastInput) forecast() InstallPlan { return InstallPlan{} }
 func (o *Operations) preview(context.Context, string, InstallOptions) (InstallPreview, error) {
 	return InstallPreview{}, fleet.Errorf(fleet.Unavailable, "previews of installs are not there yet")
 }
-
-func (o *Operations) probe(context.Context, fleet.Server) (Probed, error) {
-	return Probed{}, fleet.Errorf(fleet.Unavailable, "probes are not there yet")
-}

@@ -72,7 +72,7 @@ func (s *Session) inMemory(sections map[string]string) error {
 		return nil
 	}
 	return fleet.Errorf(fleet.Refused, "server %s: what answers calls itself %q and is no rescue system: %s", s.server, sections["hostname"], why).
-		WithHint("boot its rescue system, or a live system that runs in memory, and give root the key that `talos-manager ssh-key` prints")
+		WithHint("boot its rescue system, or a live system that runs in memory, and give root the key that `talos-manager ssh-key show` prints")
 }
 
 // runsFromDisk says why a system is an installed one, "" if it runs in memory. used are the devices with a file system
