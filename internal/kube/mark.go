@@ -147,7 +147,7 @@ func (c *Cluster) send(ctx context.Context, name, doing string, patch map[string
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	_, err = c.client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
+	_, err = c.core.Nodes().Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
 	if err != nil {
 		return c.explain(ctx, err, "%s node %s", doing, name)
 	}

@@ -45,7 +45,7 @@ func (c *Cluster) Nodes(ctx context.Context) ([]Node, error) {
 	defer cancel()
 	var all []Node
 	for page := (metav1.ListOptions{Limit: 500}); ; {
-		l, err := c.client.CoreV1().Nodes().List(ctx, page)
+		l, err := c.core.Nodes().List(ctx, page)
 		if err != nil {
 			return nil, c.explain(ctx, err, "list nodes")
 		}
@@ -70,7 +70,7 @@ func (c *Cluster) Node(ctx context.Context, name string) (Node, error) {
 func (c *Cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	n, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	n, err := c.core.Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return nil, c.explain(ctx, err, "read node %s", name)
 	}
@@ -82,7 +82,7 @@ func (c *Cluster) node(ctx context.Context, name string) (*corev1.Node, error) {
 func (c *Cluster) DeleteNode(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	err := c.client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
+	err := c.core.Nodes().Delete(ctx, name, metav1.DeleteOptions{})
 	if err == nil {
 		return nil
 	}

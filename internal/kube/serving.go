@@ -37,7 +37,7 @@ type Decision struct {
 func (c *Cluster) ServingRequests(ctx context.Context) ([]ServingRequest, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	l, err := c.client.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{
+	l, err := c.requests.CertificateSigningRequests().List(ctx, metav1.ListOptions{
 		FieldSelector: "spec.signerName=" + certificatesv1.KubeletServingSignerName,
 	})
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Cluster) approve(ctx context.Context, r ServingRequest) error {
 		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "TalosManagerApproved",
 		Message: "asked for by " + r.Node + ", for its own name and addresses only", LastUpdateTime: metav1.Now(),
 	})
-	_, err := c.client.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, csr.Name, csr, metav1.UpdateOptions{FieldManager: manager})
+	_, err := c.requests.CertificateSigningRequests().UpdateApproval(ctx, csr.Name, csr, metav1.UpdateOptions{FieldManager: manager})
 	if err != nil {
 		return c.explain(ctx, err, "approve certificate request %s of node %s", r.Name, r.Node)
 	}
