@@ -1,8 +1,10 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -54,12 +56,14 @@ func (o *Operations) rescueSteps() []workflow.Step {
 
 // boot is what is remembered of the rescue boot an operation ordered.
 type boot struct {
-	Armed     time.Time `json:"armed,omitzero"`     // when the next boot was last made to enter rescue; zero: perhaps used up
-	Ordered   time.Time `json:"ordered,omitzero"`   // just before the restart
-	Resets    int       `json:"resets"`             // how often
-	Pins      []string  `json:"pins,omitempty"`     // host keys of this boot
-	Strange   int       `json:"strange,omitempty"`  // looks that met another host key than the published ones
-	NotBefore time.Time `json:"notBefore,omitzero"` // a second restart has no budget until then
+	Armed   time.Time `json:"armed,omitzero"`    // when the next boot was last made to enter rescue; zero: perhaps used up
+	Ordered time.Time `json:"ordered,omitzero"`  // just before the last order
+	Orders  orders    `json:"orders,omitzero"`   // of restarts
+	Ours    []string  `json:"ours,omitempty"`    // host keys of a rescue system that runs and knows our key: it can be told to reboot
+	Pins    []string  `json:"pins,omitempty"`    // host keys of this boot
+	Strange int       `json:"strange,omitempty"` // looks that met another host key than the published ones
+	// Maintenance is the fingerprint of the certificate of a Talos in maintenance mode that does instead of a rescue system.
+	Maintenance string `json:"maintenance,omitempty"`
 }
 
 const bootKey = "rescue"
@@ -73,12 +77,37 @@ func (o *Operations) askRescue(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
+	if s.Provider == fleet.Manual {
+		return o.askManual(ctx, run, s)
+	}
 	var b boot
 	if _, err := run.Get(bootKey, &b); err != nil {
 		return err
 	}
+	if b.Armed.IsZero() { // arming makes Robot forget the keys of what runs
+		if b.Ours, err = o.runningRescue(ctx, s, driver); err != nil {
+			return err
+		}
+	}
 	_, err = o.arm(ctx, run, s, driver, b)
 	return err
+}
+
+// runningRescue gives the host keys of a dedicated server's rescue system if it runs since its last boot and knows our
+// key: telling it to reboot saves one of 50 resets an hour. The Cloud publishes no keys, and counts no resets.
+func (o *Operations) runningRescue(ctx context.Context, s fleet.Server, driver provider.Driver) ([]string, error) {
+	if s.Provider != fleet.HetznerRobot || !o.answers(ctx, s) {
+		return nil, nil
+	}
+	pins, err := driver.RescueHostKeys(ctx, s.ProviderID, time.Time{})
+	if err != nil || len(pins) == 0 {
+		return nil, err
+	}
+	session, err := o.open(ctx, s, pins)
+	if err != nil {
+		return nil, nil //nolint:nilerr // something else runs
+	}
+	return pins, session.Close()
 }
 
 func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) (boot, error) {
@@ -107,35 +136,62 @@ func (o *Operations) bootRescue(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
+	if s.Provider == fleet.Manual {
+		return o.bootManual(ctx, run, s)
+	}
 	var b boot
 	if again, err := run.Get(bootKey, &b); err != nil {
 		return err
 	} else if again && run.StepStarted().Before(b.Ordered) {
 		return nil // the restart was ordered before we died: ordering another would throw away this boot's host keys
 	}
-	return o.restart(ctx, run, s, driver, b)
+	offered, err := driver.Resets(ctx, s.ProviderID)
+	if err != nil {
+		return o.busy(err, "server "+s.Name+" to be free")
+	}
+	if len(b.Ours) > 0 {
+		err := o.restart(ctx, run, s, driver, b, orders{}.with(sshReboot, o.Now(), offered))
+		if err == nil {
+			run.Log(ctx, "the rescue system that runs was told to reboot")
+			return nil
+		}
+		run.Warn(ctx, "the rescue system that ran cannot be told to reboot: %v", err)
+		b.Ours = nil
+	}
+	kind := force(offered)
+	if kind == "" {
+		run.Warn(ctx, "nothing that a program may order restarts %s: boot its rescue system by hand, it is reached at %s", s.Name, s.Address())
+		b.Ordered, b.Orders.ByHand = o.Now(), true
+		return run.Set(ctx, bootKey, b)
+	}
+	if err := o.restart(ctx, run, s, driver, b, orders{}.with(kind, o.Now(), offered)); err != nil {
+		return err
+	}
+	run.Log(ctx, "%s ordered at %s%s", kind, s.Provider, cost(s.Provider, kind))
+	return nil
 }
 
-// restart writes down that it is about to order a restart, then does. A crash between the two costs a wait and
-// the second try of reachRescue, never an unnoticed second boot. Where the provider's answer leaves open whether the
+// restart writes down that it is about to order a restart, then does. A crash between the two costs a wait and the
+// next order of reachRescue, never an unnoticed second boot. Where the provider's answer leaves open whether the
 // machine boots now, the next try arms it anew: that boot would use up what is armed.
-func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot) error {
+func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot, l orders) error {
 	if b.Armed.IsZero() || o.Now().Sub(b.Armed) > o.pace(armedFor) {
 		var err error
 		if b, err = o.arm(ctx, run, s, driver, b); err != nil {
 			return err
 		}
 	}
-	if err := run.Set(ctx, bootKey, boot{Ordered: o.Now(), Resets: b.Resets + 1}); err != nil {
+	l.Done[len(l.Done)-1].At = o.Now()
+	if err := run.Set(ctx, bootKey, boot{Ordered: o.Now(), Orders: l}); err != nil {
 		return err
 	}
-	err := driver.Restart(ctx, s.ProviderID)
+	kind := l.last().Kind
+	err := o.press(ctx, s, driver, kind, b.Ours)
 	if err == nil {
-		run.Log(ctx, "restart ordered at %s", s.Provider)
 		return nil
 	}
 	switch fleet.KindOf(err) {
-	case fleet.Exhausted, fleet.Conflict, fleet.Invalid, fleet.NotFound, fleet.Unauthorized, fleet.Forbidden: // not taken
+	case fleet.Exhausted, fleet.Conflict, fleet.Invalid, fleet.Refused, fleet.NotFound, fleet.Unauthorized, fleet.Forbidden: // not taken
 	default:
 		b.Armed = time.Time{}
 	}
@@ -145,13 +201,18 @@ func (o *Operations) restart(ctx context.Context, run *workflow.Run, s fleet.Ser
 	return o.busy(err, "server "+s.Name+" to be free")
 }
 
-// Times of a rescue boot. 86 s are typical for a dedicated server, 5 min 30 s normal on some boards, 17 s and more
-// at the Cloud, where a boot that was under way may use up what was armed (measured by others: clients of the
-// webservice and the Cluster API provider). One more reset, then report.
-const rescueGiveUp = 20 * time.Minute
-
-// secondBoot is when the first boot is given up.
-var secondBoot = map[fleet.Provider]time.Duration{fleet.HetznerRobot: 10 * time.Minute, fleet.HetznerCloud: 4 * time.Minute}
+// press orders a restart of a provider, or of the rescue system that runs with these host keys.
+func (o *Operations) press(ctx context.Context, s fleet.Server, driver provider.Driver, kind provider.Reset, pins []string) error {
+	if kind != sshReboot {
+		return driver.Reset(ctx, s.ProviderID, kind)
+	}
+	session, err := o.open(ctx, s, pins)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.Reboot(ctx)
+}
 
 // firstLook is when the first look at a rescue boot is worth it, and nextLook how long after one the next: sshd
 // penalises hammering.
@@ -175,11 +236,14 @@ func (o *Operations) reachRescue(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
+	if s.Provider == fleet.Manual {
+		return o.reachManual(ctx, run, s)
+	}
 	var b boot
 	if _, err := run.Get(bootKey, &b); err != nil {
 		return err
 	}
-	if worth := b.Ordered.Add(o.pace(firstLook[s.Provider])); o.Now().Before(worth) {
+	if worth := b.Ordered.Add(o.pace(firstLook[s.Provider])); o.Now().Before(worth) && !b.Orders.ByHand {
 		return workflow.WaitUntil("the rescue system to boot", worth)
 	}
 	if !o.answers(ctx, s) {
@@ -242,42 +306,33 @@ func (o *Operations) pin(ctx context.Context, run *workflow.Run, s fleet.Server,
 	return run.Set(ctx, bootKey, b)
 }
 
-// rescueNotYet waits, and orders one more restart when the first led nowhere.
+// rescueNotYet waits, and orders rougher restarts when the earlier ones led nowhere.
 func (o *Operations) rescueNotYet(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, b boot, what string) error {
-	within := o.pace(rescueGiveUp)
-	if b.Resets < 2 && o.Now().Sub(b.Ordered) > o.pace(secondBoot[s.Provider]) && o.Now().After(b.NotBefore) {
-		err := o.restart(ctx, run, s, driver, b)
-		if until := provider.ExhaustedUntil(err); !until.IsZero() { // it may come by itself meanwhile
-			return o.restartLater(ctx, run, until)
-		} else if err != nil {
-			return err
-		}
-		run.Warn(ctx, "the rescue system did not come within %s: it was armed again and the machine restarted once more", secondBoot[s.Provider])
+	if len(b.Orders.Done) == 0 && !b.Orders.ByHand { // begun by a version that did not write orders down
+		b.Orders.Done = []order{{provider.HardReset, b.Ordered}}
 	}
-	if b.NotBefore.After(o.Now()) {
-		what += "; the machine can be restarted once more at " + b.NotBefore.Format("15:04:05")
-		within += b.NotBefore.Sub(b.Ordered)
+	next, err := o.rouse(ctx, run, s, driver, rouse{
+		what: "the rescue system", l: b.Orders,
+		hint:  fmt.Sprintf("look at the server's screen (KVM or vKVM at Robot, console at the Cloud): the network must be first in its boot order. Then: talos-manager operation retry %s", run.ID()),
+		press: func(ctx context.Context, l orders) error { return o.restart(ctx, run, s, driver, b, l) },
+		keep:  func(ctx context.Context, l orders) error { b.Orders = l; return run.Set(ctx, bootKey, b) },
+	})
+	if err != nil {
+		return err
 	}
-	again := max(o.pace(nextLook[s.Provider]), o.Now().Sub(b.Ordered)/20)
-	return workflow.Wait(what, again).Within(within).
-		WithHint("look at the server's screen (KVM or vKVM at Robot, console at the Cloud): the network must be first in its boot order. Then: talos-manager operation retry %s", run.ID())
+	pause := workflow.Wait(what+next, max(o.pace(nextLook[s.Provider]), o.Now().Sub(b.Ordered)/20))
+	if b.Orders.ByHand {
+		pause = workflow.Wait(what+next, o.pace(handLook)).Within(o.pace(handPatience)).
+			WithHint("start its rescue system by hand with our public key as an authorized key of root; it is reached at %s. Then: talos-manager operation retry %s", s.Address(), run.ID())
+	}
+	return pause
 }
 
-// restartLater notes when the budget allows a second restart, and looks again at once.
-func (o *Operations) restartLater(ctx context.Context, run *workflow.Run, until time.Time) error {
-	var b boot
-	if _, err := run.Get(bootKey, &b); err != nil {
-		return err
-	}
-	b.NotBefore = until
-	if err := run.Set(ctx, bootKey, b); err != nil {
-		return err
-	}
-	return workflow.Wait("the rescue system to answer SSH", o.pace(time.Second))
-}
+// handLook is how often it is looked for what somebody does by hand.
+const handLook = 5 * time.Second
 
 func (o *Operations) rescueOptions(s fleet.Server, pins []string) rescue.Options {
-	return rescue.Options{Server: s.Name, Address: s.Address(), Port: o.SSHPort, Key: o.Key, Pins: pins, Dial: o.Dial}
+	return rescue.Options{Server: s.Name, Address: s.Address(), Port: cmp.Or(s.SSHPort(), o.SSHPort), Key: o.Key, Pins: pins, AnyMake: s.Provider == fleet.Manual, Dial: o.Dial}
 }
 
 // open connects to a server's rescue system.

@@ -59,7 +59,7 @@ func (o *Operations) retryInstall(ctx context.Context, op fleet.Operation, s fle
 			return "check the node", nil, o.ensureBootstrap(ctx, op.Actor, s)
 		}
 	}
-	return "check the records", []string{bootKey, rebootKey, secondBootKey}, nil
+	return "check the records", []string{bootKey, rebootKey, talosOrdersKey}, nil
 }
 
 // sameInstall refuses to go on with an install that another one overtook, or whose server is to be something else now.
