@@ -4,7 +4,6 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${TALOS_MANAGER_EMULATED:-$root/bin/emulated}
-sources=$root/internal/simulator/emulated
 
 # fresh PART INPUT...: is the part built, from just these files? Else its directory is made anew, and empty.
 fresh() {

@@ -13,7 +13,7 @@ tools=(
 )
 
 inputs=("$0" "$root/scripts/emulated-kernel.sh")
-while read -r file; do inputs+=("$file"); done < <(find "$sources/rescue" -type f | sort)
+while read -r file; do inputs+=("$file"); done < <(find "$root/internal/simulator/emulated/rescue" -type f | sort)
 fresh rescue "${inputs[@]}" && exit 0
 echo "emulated machine: rescue system"
 out=$cache/rescue
@@ -44,7 +44,9 @@ ln -sf /proc/mounts "$tree/etc/mtab"
 for name in init reboot poweroff halt udhcpc; do
 	ln -sf ../bin/busybox "$tree/usr/sbin/$name"
 done
-cp -r "$sources/rescue/root/." "$tree/"
+cp -r "$root/internal/simulator/emulated/rescue/root/." "$tree/"
+chmod +x "$tree"/usr/lib/rescue/*.sh
+ln -s ../lib/rescue/systemctl.sh "$tree/usr/sbin/systemctl"
 cp -r "$cache/kernel/modules/lib/modules" "$tree/usr/lib/"
 ldconfig -r "$tree" 2>/dev/null
 rm -rf "$tree"/usr/share/{doc,man,info,locale,lintian,bash-completion} "$tree"/usr/lib/systemd/systemd
@@ -62,6 +64,6 @@ done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r file; do
 done
 cp "$cache/kernel/modules/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$initrd/lib/modules/$release/"
 depmod -b "$initrd" "$release"
-install -m 755 "$sources/rescue/init" "$initrd/init"
+install -m 755 "$root/internal/simulator/emulated/rescue/init.sh" "$initrd/init"
 (cd "$initrd" && find . | cpio --quiet -o -H newc -R 0:0) >"$out/initrd"
 built rescue "${inputs[@]}"

@@ -9,7 +9,7 @@ import (
 )
 
 // bootHead is the kernel command line of the rescue system. Hetzner's NIC is always eth0.
-const bootHead = "console=ttyS0 net.ifnames=0 loglevel=4 mitigations=off panic=-1"
+const bootHead = "console=ttyS0 net.ifnames=0 loglevel=4 mitigations=off nokaslr edd=off panic=-1"
 
 // arguments of QEMU for the next boot. Descriptor 3 is its monitor's.
 func (m *Machine) arguments(rescue bool) []string {
@@ -17,7 +17,7 @@ func (m *Machine) arguments(rescue bool) []string {
 	args := []string{
 		"-name", o.Name, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
-		"-machine", "q35,graphics=off", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", strconv.Itoa(o.MemoryMB),
+		"-machine", "q35,graphics=off", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", strconv.Itoa(o.MemoryMB),
 		"-device", "virtio-rng-pci",
 		"-smbios", "type=0,vendor=American Megatrends Inc.,version=1.0",
 		"-smbios", fields("type=1", "manufacturer", o.Manufacturer, "product", o.Product, "serial", o.Serial, "uuid", o.UUID),

@@ -16,7 +16,8 @@ for kind in ed25519 ecdsa; do
 	cat $keys/host_$kind/raw >/etc/ssh/ssh_host_${kind}_key
 	chmod 600 /etc/ssh/ssh_host_${kind}_key
 done
-mkdir -p -m 700 /root/.ssh
+mkdir -p /root/.ssh
+chmod 700 /root/.ssh
 cat $keys/authorized_keys/raw >/root/.ssh/authorized_keys
 chmod 600 /root/.ssh/authorized_keys
 cp /root/.ssh/authorized_keys /root/.ssh/robot_user_keys
@@ -46,6 +47,6 @@ match=$(printf -- '--subsystem-match=%s ' pci virtio scsi nvme nvme-subsystem bl
 # shellcheck disable=SC2086 # several words
 udevadm trigger --action=add $match
 udevadm settle --timeout=60
-udhcpc -i eth0 -q -n -t 20 -T 1 -s /usr/lib/rescue/dhcp >/dev/null 2>&1 || echo "rescue: no address"
+udhcpc -i eth0 -q -n -t 20 -T 1 -s /usr/lib/rescue/dhcp.sh >/dev/null 2>&1 || echo "rescue: no address"
 modprobe -q dm-mod
 echo "rescue: up after $(cut -d' ' -f1 /proc/uptime) s" >/dev/console

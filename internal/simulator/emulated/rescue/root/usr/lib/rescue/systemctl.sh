@@ -3,7 +3,7 @@
 case $1 in
 reboot | poweroff | halt) exec "/usr/sbin/$1" ;;
 kexec)
-	/usr/lib/rescue/stop
+	/usr/lib/rescue/stop.sh
 	exec kexec -e
 	;;
 is-system-running) echo running ;;
