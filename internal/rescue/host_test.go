@@ -297,26 +297,7 @@ func TestDisksAreKnownByWhatTheyAreNotByTheirNames(t *testing.T) {
 	if r.m.Disks[0].Written() == 0 || r.m.Disks[1].Written() != 0 {
 		t.Error("the image went to the other disk")
 	}
-	if err := s.WriteMeta(t.Context(), d, map[uint8]string{rescue.MetaDownloadURLCode: "first"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.WriteMeta(t.Context(), d, map[uint8]string{rescue.MetaUUIDOverride: "u"}); err != nil { // keeps the other
-		t.Fatal(err)
-	}
-	boot, err := world.ReadBoot(r.m.Disks[0])
-	if err != nil || boot.Meta[rescue.MetaDownloadURLCode] != "first" || boot.Meta[rescue.MetaUUIDOverride] != "u" {
-		t.Errorf("META holds %v, %v", boot.Meta, err)
-	}
-	for _, arg := range []string{"talos.config=http://h/config?uuid=${uuid}&code=one", "talos.config=http://h/config?uuid=${uuid}&code=two"} {
-		if err := s.AddKernelArgument(t.Context(), d, arg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if boot, err = world.ReadBoot(r.m.Disks[0]); err != nil || !strings.HasSuffix(boot.Cmdline, "&code=two") && !strings.Contains(boot.Cmdline, "&code=two ") || strings.Contains(boot.Cmdline, "code=one") {
-		t.Errorf("the kernel line is %q, %v", boot.Cmdline, err)
-	}
-	other := r.disk(t, s, "B")
-	if err := s.WriteMeta(t.Context(), other, map[uint8]string{rescue.MetaDownloadURLCode: "x"}); err == nil {
+	if _, err := s.WriteMeta(t.Context(), r.disk(t, s, "B"), rescue.Meta{rescue.MetaDownloadURLCode: "x"}); err == nil {
 		t.Error("META was written to a disk that holds no image")
 	}
 }

@@ -178,6 +178,12 @@ func (s *Session) script(ctx context.Context, name string, args ...string) (stri
 	return s.run(ctx, command, bytes.NewReader(text))
 }
 
+// put writes a file of ours, readable by nobody else.
+func (s *Session) put(ctx context.Context, name string, data []byte) error {
+	_, err := s.run(ctx, "umask 077; mkdir -p "+dir+" && cat > "+quote(dir+"/"+name), bytes.NewReader(data))
+	return err
+}
+
 // Reboot restarts the machine. The connection breaks, which is no error; one that was broken before is.
 func (s *Session) Reboot(ctx context.Context) error {
 	_, err := s.run(ctx, "sync; reboot", nil)

@@ -20,11 +20,10 @@ type Arm struct {
 	ExpiresAt   time.Time
 	ServedAt    time.Time // last time the config was handed out; zero: not yet
 	Attempts    int       // fetches counted so far, served or refused
-	NoCode      bool      // the machine cannot bring the code: UUID and source address must do
 	Refusal     string    // why the last fetch was refused
 }
 
-const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, no_code, refusal`
+const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, refusal`
 
 func armFields(a *Arm) []any {
 	return []any{
@@ -32,7 +31,7 @@ func armFields(a *Arm) []any {
 		moment{&a.ArmedAt},
 		moment{&a.ExpiresAt},
 		moment{&a.ServedAt},
-		&a.Attempts, &a.NoCode, &a.Refusal,
+		&a.Attempts, &a.Refusal,
 	}
 }
 
@@ -44,11 +43,11 @@ func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
 	a.UUID = strings.ToLower(a.UUID)
 	return a, s.write(ctx, "arm server "+a.ServerID, func(t *tx) error {
 		_, err := t.ExecContext(ctx, `
-			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, no_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (server_id) DO UPDATE SET id = excluded.id, operation_id = excluded.operation_id, code_hash = excluded.code_hash,
 				uuid = excluded.uuid, armed_at = excluded.armed_at, expires_at = excluded.expires_at, served_at = 0, attempts = 0,
-				no_code = excluded.no_code, refusal = ''`,
-			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt), a.NoCode)
+				refusal = ''`,
+			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt))
 		t.changed("arms", a.ID)
 		return err
 	})

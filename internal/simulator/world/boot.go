@@ -49,8 +49,8 @@ func FindBoot(m *Machine) (*Disk, BootInfo, error) {
 }
 
 // ReadBoot reads what the machine's firmware would boot from a disk: BIOS runs GRUB, which takes the command line
-// from grub.cfg; UEFI runs systemd-boot, which takes it from the UKI. ErrNoTalos: nothing of Talos is there.
-// ErrCorrupt: an image was written half, damaged, mixed with another or laid over data that was not wiped.
+// from grub.cfg; UEFI runs systemd-boot, which takes it from the UKI and the addons beside it. ErrNoTalos: nothing of
+// Talos is there. ErrCorrupt: an image was written half, damaged, mixed with another or laid over data that was not wiped.
 func ReadBoot(d *Disk) (BootInfo, error) {
 	uefi := d.machine != nil && (d.machine.UEFI || d.machine.Arch == "arm64")
 	g, err := ReadGPT(d, d.SizeBytes)
@@ -97,7 +97,7 @@ func readBoot(d *Disk, g *GPT, uefi bool) (BootInfo, error) {
 		info.Cmdline, err = grubCmdline(boot.Files[grubFile])
 	case !grub && uefi:
 		info.Loader = LoaderSDBoot
-		info.Cmdline, err = ukiCmdlineOf(efi)
+		info.Cmdline, err = ukiCmdlineOf(efi, rec.Arch)
 	default:
 		err = fmt.Errorf("%w: its loader %s does not suit this firmware", ErrNoTalos, rec.Loader)
 	}
@@ -137,17 +137,6 @@ func checkCore(d *Disk, g *GPT) error {
 		return fmt.Errorf("BIOS: %w", ErrCorrupt)
 	}
 	return nil
-}
-
-func ukiCmdlineOf(efi *Volume) (string, error) {
-	for name, data := range efi.Files {
-		if strings.HasPrefix(name, "EFI/Linux/") {
-			if cmdline, ok := ukiSection(data, ukiCmdline); ok {
-				return cmdline, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("EFI has no kernel: %w", ErrCorrupt)
 }
 
 // InstallImage writes an image over a whole disk, as Talos' installer does with wipe.
