@@ -61,7 +61,10 @@ type Server struct {
 	// UUIDOverride is the UUID that META gives to Talos in place of the board's (key 0xf); "" if it gives none. It
 	// outlives an exchange of the board: what is encrypted by it stays readable.
 	UUIDOverride string
-	Installed    Installed
+	// RanAs is the UUID by which its Talos was last seen to run: disks that Talos encrypted by nodeID open with that one
+	// only, whatever the board says after an exchange. "": it never ran.
+	RanAs     string
+	Installed Installed
 	// HostKey has the fingerprints of its rescue system's SSH host keys that an operator gave, for a server added by hand;
 	// see HostKeys. "": none.
 	HostKey    string

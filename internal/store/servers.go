@@ -10,7 +10,7 @@ import (
 
 const serverColumns = `id, account_id, provider, provider_id, name, product, location, architecture, status, power, locked,
 	ipv4, ipv6, ipv6_net, vswitch_id, cancelled, created_at, seen_at, missing_at, state, cluster_id, role, config_id,
-	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft, disk_policy, uuid_override, installed, host_key`
+	hostname, private_ip, install_disk, ephemeral_disk, schematic_id, draft, disk_policy, uuid_override, installed, host_key, ran_as`
 
 func serverFields(v *fleet.Server) []any {
 	a := &v.Assignment
@@ -30,7 +30,7 @@ func serverFields(v *fleet.Server) []any {
 		optional{&a.SchematicID},
 		&a.Draft, &a.DiskPolicy, &v.UUIDOverride,
 		document{&v.Installed},
-		&v.HostKey,
+		&v.HostKey, &v.RanAs,
 	}
 }
 
@@ -186,6 +186,15 @@ func (s *Store) SetUUIDOverride(ctx context.Context, id, uuid string) error {
 	return s.write(ctx, "note the UUID override of server "+id, func(t *tx) error {
 		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET uuid_override = $2 WHERE id = $1`, id, strings.ToLower(uuid)))
 		t.changed("servers", id)
+		return one(n, err, "server", id)
+	})
+}
+
+// SetRanAs notes the UUID by which a server's Talos was seen to run.
+func (s *Store) SetRanAs(ctx context.Context, id, uuid string) error {
+	return s.write(ctx, "note the UUID of the node on server "+id, func(t *tx) error {
+		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET ran_as = $2 WHERE id = $1`, id, strings.ToLower(uuid)))
+		t.told("servers", id)
 		return one(n, err, "server", id)
 	})
 }
