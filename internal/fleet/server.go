@@ -116,11 +116,18 @@ func GuessRole(name string) Role {
 
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// dummyUUIDs are what boards say that nobody gave a UUID.
-var dummyUUIDs = map[string]bool{"03000200-0400-0500-0006-000700080009": true, "12345678-1234-5678-90ab-cddeefaabbcc": true}
+// placeholders are UUIDs that many boards have which nobody gave one of their own. Talos' test lets them pass.
+var placeholders = map[string]bool{
+	"03000200-0400-0500-0006-000700080009": true, // the BIOS maker's default, in both orders of its bytes
+	"00020003-0004-0005-0006-000700080009": true,
+	"12345678-1234-5678-90ab-cddeefaabbcc": true,
+	"01234567-89ab-cdef-0123-456789abcdef": true,
+	"00112233-4455-6677-8899-aabbccddeeff": true,
+	"fefefefe-fefe-fefe-fefe-fefefefefefe": true,
+}
 
-// CheckUUID refuses an SMBIOS UUID that cannot tell machines apart or seed Talos' nodeID disk keys: Talos
-// refuses one where a single character is more than half of it (talos internal/pkg/encryption/keys/nodeid.go).
+// CheckUUID refuses an SMBIOS UUID that cannot tell machines apart or seed Talos' nodeID disk keys: what Talos' own
+// test refuses, and placeholders that its test lets pass, such as those whose last part was never filled in.
 func CheckUUID(server, uuid string) error {
 	uuid = strings.ToLower(strings.TrimSpace(uuid))
 	why := ""
@@ -129,19 +136,21 @@ func CheckUUID(server, uuid string) error {
 		why = "is missing"
 	case !uuidForm.MatchString(uuid):
 		why = "is not a UUID"
-	case dummyUUIDs[uuid]:
+	case placeholders[uuid]:
 		why = "is the board maker's placeholder"
 	case strings.HasSuffix(uuid, "-000000000000"):
-		why = "ends in zeroes"
+		why = "ends in zeroes: its maker did not fill it in"
 	case lowEntropy(uuid):
 		why = "is mostly one character"
 	default:
 		return nil
 	}
 	return Errorf(Refused, "server %s: its SMBIOS UUID %q %s", server, uuid, why).
-		WithHint("ask Hetzner support to set a proper UUID; `talos-manager server show %s` has the mail to send", server)
+		WithHint("some rented servers come without a proper UUID, and disk encryption needs one. Ask the provider's support to set it: `talos-manager server show %s` has the mail to send. Or install with --override-uuid: META then gives Talos a random one, for good", server)
 }
 
+// lowEntropy is Talos' test of a UUID that is to be a key: one character may not be more than half of it. Source: talos
+// internal/pkg/encryption/keys/nodeid.go, the same from 1.10 to 1.14.
 func lowEntropy(uuid string) bool {
 	count := map[rune]int{}
 	for _, r := range uuid {
