@@ -25,6 +25,9 @@ func (d *download) sourceError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*fleet.Error](err); ok {
 		return e
 	}
+	if errors.Is(err, errChanged) {
+		return err
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}

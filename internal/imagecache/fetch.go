@@ -1,6 +1,7 @@
 package imagecache
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,7 +21,6 @@ import (
 
 const (
 	block     = 256 << 10
-	gather    = 50 * time.Millisecond
 	syncEvery = 32 << 20 // bytes, or some seconds
 	syncAfter = 5 * time.Second
 )
@@ -178,17 +178,32 @@ func (d *download) attempt(ctx context.Context) error {
 		return d.sourceError(ctx, err)
 	}
 	defer resp.Body.Close()
-	if err := d.judge(resp); err != nil {
-		return err
+	body := &watched{resp.Body, func() { stall.Reset(d.cache.times.stall) }}
+	if err := d.judge(resp, body); err != nil {
+		return d.sourceError(ctx, err)
 	}
-	err = d.copy(resp.Body, func() { stall.Reset(d.cache.times.stall) })
-	if err != nil {
+	if err := d.copy(body); err != nil {
 		return d.sourceError(ctx, err)
 	}
 	if d.facts.Size >= 0 && d.n < d.facts.Size {
 		return d.sourceError(ctx, io.ErrUnexpectedEOF)
 	}
 	return d.end()
+}
+
+// watched is a body that tells when something comes.
+type watched struct {
+	body io.Reader
+	came func()
+}
+
+// Read reads.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.body.Read(p)
+	if n > 0 {
+		w.came()
+	}
+	return n, err
 }
 
 func (d *download) ask(ctx context.Context) (*http.Response, error) {
@@ -207,7 +222,7 @@ func (d *download) ask(ctx context.Context) (*http.Response, error) {
 }
 
 // judge reads what the source says of its file, and makes d.n the place that the body begins at.
-func (d *download) judge(resp *http.Response) error {
+func (d *download) judge(resp *http.Response, body io.Reader) error {
 	said := facts{Size: resp.ContentLength, ETag: resp.Header.Get("ETag"), Modified: resp.Header.Get("Last-Modified")}
 	from, size, ok := contentRange(resp.Header.Get("Content-Range"))
 	switch resp.StatusCode {
@@ -223,21 +238,18 @@ func (d *download) judge(resp *http.Response) error {
 		}
 		return d.other()
 	case http.StatusOK:
-		return d.judgeWhole(resp, said)
+		return d.judgeWhole(resp, body, said)
 	}
 	return statusError(d.want, resp)
 }
 
-// judgeWhole judges an answer with the whole file.
-func (d *download) judgeWhole(resp *http.Response, said facts) error {
-	if d.n > 0 && said.ifRange() != "" && said.ifRange() == d.facts.ifRange() && d.facts.same(said) { // it knows no ranges
-		if _, err := io.CopyN(io.Discard, resp.Body, d.n); err != nil {
-			return d.sourceError(resp.Request.Context(), err)
+// judgeWhole judges an answer with the whole file: of a source that knows no ranges, or gave nothing to ask them by.
+func (d *download) judgeWhole(resp *http.Response, body io.Reader, said facts) error {
+	if (d.n > 0 || d.shown) && d.facts.same(said) {
+		if again, err := d.again(body); again || err != nil {
+			return err
 		}
-		return d.agreed()
-	}
-	if d.n == 0 && d.shown && d.facts.same(said) {
-		return d.agreed()
+		return d.other()
 	}
 	if d.n > 0 || d.shown {
 		if err := d.replaced(); err != nil {
@@ -249,6 +261,18 @@ func (d *download) judgeWhole(resp *http.Response, said facts) error {
 			WithHint("give its checksum (--image-sha256), or put it on another server")
 	}
 	return d.first(said)
+}
+
+// again reads what we have once more, and says whether it is the same.
+func (d *download) again(body io.Reader) (bool, error) {
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, body, d.n); err != nil {
+		return false, err
+	}
+	if !bytes.Equal(sum.Sum(nil), d.hash.Sum(nil)) {
+		return false, nil
+	}
+	return true, d.agreed()
 }
 
 // other is a range that is none of what we have: the file is another one, or the source cannot do ranges well.
@@ -297,24 +321,18 @@ func (d *download) agreed() error {
 	return nil
 }
 
-// copy takes what comes, in pieces large enough that many readers need not be woken for each packet.
-func (d *download) copy(body io.Reader, came func()) error {
+// copy takes what comes.
+func (d *download) copy(body io.Reader) error {
 	buf := make([]byte, block)
 	if d.facts.Size >= 0 {
 		body = io.LimitReader(body, d.facts.Size-d.n)
 	}
-	filled, last := 0, time.Now()
 	for {
-		n, err := body.Read(buf[filled:])
-		filled += n
+		n, err := body.Read(buf)
 		if n > 0 {
-			came()
-		}
-		if filled == len(buf) || err != nil || time.Since(last) > gather {
-			if err := d.write(buf[:filled]); err != nil {
+			if err := d.write(buf[:n]); err != nil {
 				return err
 			}
-			filled, last = 0, time.Now()
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

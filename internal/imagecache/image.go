@@ -22,6 +22,7 @@ type image struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when anything below has changed
+	later   *time.Timer   // will close it
 	want    wanted
 	facts   facts
 	known   bool  // its length is, and readers may begin
@@ -154,7 +155,22 @@ func (i *image) came(n int64, f facts) {
 	if f.Size < 0 {
 		return
 	}
+	known := i.known
 	i.known, i.shown, i.have = true, true, max(0, min(n, f.Size-1))
+	switch {
+	case !known:
+		i.tell()
+	case i.later == nil: // a hundred readers need not be woken for each packet
+		i.later = time.AfterFunc(gather, i.tellNow)
+	}
+}
+
+const gather = 20 * time.Millisecond
+
+func (i *image) tellNow() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.later = nil
 	i.tell()
 }
 
