@@ -163,6 +163,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
+// AtOnce is how many slices run at the same time. An operation that waits takes none.
+func (e *Engine) AtOnce() int { return e.o.Workers }
+
 func (e *Engine) isStopping() bool {
 	select {
 	case <-e.stopping:
