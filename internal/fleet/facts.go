@@ -96,17 +96,17 @@ type Disk struct {
 type Partition struct {
 	Number    int
 	Name      string // sda1; changes between boots
-	Label     string // in the partition table
-	Type      string // GUID, lower case, or the number in an MBR
-	UUID      string // of the partition, lower case
+	Label     string `json:",omitempty"` // in the partition table
+	Type      string `json:",omitempty"` // GUID, lower case, or the number in an MBR
+	UUID      string `json:",omitempty"` // of the partition, lower case
 	SizeBytes int64
-	FSType    string
-	FSLabel   string
-	FSUUID    string
-	MountedAt string // where the rescue system has it, or what stands on it, mounted
+	FSType    string `json:",omitempty"`
+	FSLabel   string `json:",omitempty"`
+	FSUUID    string `json:",omitempty"`
+	MountedAt string `json:",omitempty"` // where the rescue system has it, or what stands on it, mounted
 	// Loaders are what an EFI system partition has in its directory EFI, as EFI/BOOT; Unreadable: it could not be mounted.
-	Loaders    []string
-	Unreadable bool
+	Loaders    []string `json:",omitempty"`
+	Unreadable bool     `json:",omitempty"`
 }
 
 // TypeEFI is the type of EFI system partitions.
@@ -118,12 +118,12 @@ func (p Partition) EFI() bool { return p.Type == TypeEFI || p.Type == "0xef" }
 // EarlierTalos is a Talos that was found on a disk.
 type EarlierTalos struct {
 	Partitions []string // labels of its partitions, as EFI, META, STATE, EPHEMERAL
-	Encrypted  bool     // STATE is; then nothing more is known
-	Unreadable bool     // STATE could not be mounted
-	Cluster    string   // name of its cluster; "" if it never got a config
-	ClusterID  string   // Talos' own id of the cluster
-	Endpoint   string
-	Hostname   string
+	Encrypted  bool     `json:",omitempty"` // STATE is; then nothing more is known
+	Unreadable bool     `json:",omitempty"` // STATE could not be mounted
+	Cluster    string   `json:",omitempty"` // name of its cluster; "" if it never got a config
+	ClusterID  string   `json:",omitempty"` // Talos' own id of the cluster
+	Endpoint   string   `json:",omitempty"`
+	Hostname   string   `json:",omitempty"`
 }
 
 // Array is what stands on one or several disks together.
@@ -201,4 +201,19 @@ func TalosWWID(wwn string) string {
 		return "naa." + rest
 	}
 	return wwn
+}
+
+// String says whose Talos it was.
+func (t *EarlierTalos) String() string {
+	switch {
+	case t.Cluster != "" && t.Hostname != "":
+		return "Talos of node " + t.Hostname + " in cluster " + t.Cluster + " (" + t.Endpoint + ")"
+	case t.Cluster != "":
+		return "Talos of cluster " + t.Cluster + " (" + t.Endpoint + ")"
+	case t.Encrypted:
+		return "Talos with an encrypted STATE: whose it was cannot be seen"
+	case t.Unreadable:
+		return "Talos with a STATE that cannot be read"
+	}
+	return "Talos without a config"
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -118,8 +119,10 @@ func (o *Operations) installSteps() []workflow.Step {
 	steps = append(steps, o.rescueSteps()...)
 	return append(steps,
 		workflow.Step{Name: "choose the disk", Do: o.chooseDisk},
+		workflow.Step{Name: "release the disk", Do: o.releaseDisk},
 		workflow.Step{Name: "write the image", Do: o.writeImage},
 		workflow.Step{Name: "write the boot data", Do: o.writeBootData},
+		workflow.Step{Name: "clear the way for the boot", Do: o.clearBoot},
 		workflow.Step{Name: "boot Talos", Do: o.bootTalos},
 		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
 		workflow.Step{Name: "wait for the control plane", Do: o.waitControlPlane},
@@ -139,6 +142,9 @@ type plan struct {
 	Writing      bool       `json:"writing,omitempty"` // from here on the disk holds what we wrote
 	Failed       int        `json:"failed,omitempty"`  // writes that failed
 	Firmware     string     `json:"firmware,omitempty"`
+	// Rivals are what on other disks would win over Talos, Agreed is the question that was answered with yes.
+	Rivals []rescue.Rival `json:"rivals,omitempty"`
+	Agreed string         `json:"agreed,omitempty"`
 }
 
 const planKey = "plan"

@@ -1,9 +1,13 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v4"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
@@ -16,7 +20,7 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := o.checkIdentity(ctx, s); err != nil {
+	if err := o.identify(ctx, run, s); err != nil {
 		return err
 	}
 	disk, err := rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
@@ -27,7 +31,12 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	if err := mayOverwrite(run, s, p, disk); err != nil {
+	if err := rescue.CheckTools(s.Name, s.Facts, disk, p.Image); err != nil {
+		return err
+	}
+	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
+	p.Rivals = rescue.Rivals(s.Facts, disk, keep)
+	if err := o.mayOverwrite(ctx, run, s, &p, disk); err != nil {
 		return err
 	}
 	p.Disk, p.Firmware = disk, s.Facts.Firmware
@@ -35,57 +44,135 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
-	// The config names the disk and the node; neither is to change when the disk's or the server's name does.
+	return o.pinDisk(ctx, run, s, disk)
+}
+
+// pinDisk makes the assignment name the disk and the node: neither is to change in the config when the disk's or the
+// server's name does, or when a rule would choose another disk tomorrow.
+func (o *Operations) pinDisk(ctx context.Context, run *workflow.Run, s fleet.Server, disk fleet.Disk) error {
 	a := s.Assignment
 	a.Hostname = s.Hostname()
-	if a.InstallDisk == "" {
+	if rule := a.InstallDisk; rule == "" || strings.HasPrefix(rule, fleet.RulePrefix) {
 		a.InstallDisk = disk.ID()
+		if rule != "" {
+			run.Log(ctx, "%s chose it; from now on the server's install disk is %s", rule, cmp.Or(disk.ID(), "its only disk"))
+		}
 	}
 	if a == s.Assignment {
 		return nil
 	}
-	_, err = o.Store.Assign(ctx, s.ID, a)
+	_, err := o.Store.Assign(ctx, s.ID, a)
 	return err
 }
 
-// checkIdentity refuses an unusable UUID and one that another server has too.
-func (o *Operations) checkIdentity(ctx context.Context, s fleet.Server) error {
-	if err := fleet.CheckUUID(s.Name, s.Facts.UUID); err != nil {
-		return err
-	}
-	same, err := o.Store.ServersByUUID(ctx, s.Facts.UUID)
+// mayOverwrite asks before data is lost that this program did not write, and before something is hidden on another disk.
+// The answer names every disk that is touched by its serial number.
+func (o *Operations) mayOverwrite(ctx context.Context, run *workflow.Run, s fleet.Server, p *plan, disk fleet.Disk) error {
+	allowed, policy, err := o.allowance(ctx, run, s, *p)
 	if err != nil {
 		return err
 	}
-	for _, other := range same {
-		if other.ID != s.ID && other.MissingAt.IsZero() {
-			return fleet.Errorf(fleet.Refused, "servers %s and %s have the same SMBIOS UUID %s: the config of one could go to the other", s.Name, other.Name, s.Facts.UUID).
-				WithHint("if %s had its mainboard exchanged: talos-manager server rescue %s reads its UUID anew; else ask Hetzner support to give %s a UUID of its own", other.Name, other.Name, s.Name)
+	losses := rescue.Losses(s.Facts, disk, p.Rivals, allowed)
+	if len(losses) == 0 {
+		for _, l := range rescue.Losses(s.Facts, disk, p.Rivals, func(fleet.Disk) bool { return false }) {
+			run.Warn(ctx, "not asked for (policy %s): disk %s: %s", policy, l.Name, strings.Join(l.Lines, "; "))
 		}
+		return nil
 	}
-	return nil
+	question := overwriteQuestion(s, disk, losses)
+	if p.Agreed == question { // in an earlier attempt
+		return nil
+	}
+	if answer, ok := run.Answer(); ok && namesAll(answer, losses) {
+		run.Log(ctx, "agreed: %s", question)
+		p.Agreed = question
+		return nil
+	}
+	return workflow.Ask(question)
 }
 
-// mayOverwrite asks before data is lost that this program did not write. The answer must name the disk by its
-// serial number, or its WWID where it has none.
-func mayOverwrite(run *workflow.Run, s fleet.Server, p plan, disk fleet.Disk) error {
+// allowance is what may be overwritten without a question: what the policy says, and what this operation wrote itself.
+func (o *Operations) allowance(ctx context.Context, run *workflow.Run, s fleet.Server, p plan) (func(fleet.Disk) bool, fleet.DiskPolicy, error) {
 	var options InstallOptions
 	if err := run.Input(&options); err != nil {
-		return err
+		return nil, "", err
 	}
-	if len(disk.Contents) == 0 || options.Wipe || p.Writing && p.Disk.ID() == disk.ID() {
-		return nil
+	return o.allows(ctx, s, p, options, func(format string, args ...any) { run.Log(ctx, format, args...) })
+}
+
+// allows is allowance for these options; tell is told why a disk is not taken for ours.
+func (o *Operations) allows(ctx context.Context, s fleet.Server, p plan, options InstallOptions, tell func(format string, args ...any)) (func(fleet.Disk) bool, fleet.DiskPolicy, error) {
+	c, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
+	if err != nil {
+		return nil, "", err
 	}
-	name := disk.Serial
-	if name == "" {
-		name = disk.ID()
+	policy := options.policy(s, c)
+	clusterID := ""
+	if policy == fleet.WipeOurs {
+		clusterID = o.talosID(ctx, s.Installed.ClusterID)
 	}
-	if name == "" {
-		name = s.Name
+	return func(d fleet.Disk) bool {
+		switch {
+		case policy == fleet.WipeAll, p.Writing && d.ID() == p.Disk.ID() && d.SizeBytes == p.Disk.SizeBytes:
+			return true
+		case policy != fleet.WipeOurs:
+			return false
+		}
+		ours, why := rescue.Recognise(s.Facts, d, s.Installed, clusterID)
+		if !ours && !d.Blank() {
+			tell("disk %s is not taken for ours: %s", rescue.AnswerName(d), why)
+		}
+		return ours
+	}, policy, nil
+}
+
+// talosID is what Talos itself calls a cluster of ours; "" if the cluster is gone, or its secrets cannot be read.
+func (o *Operations) talosID(ctx context.Context, id string) string {
+	c, err := o.Store.Cluster(ctx, id)
+	if err != nil {
+		return ""
 	}
-	if answer, ok := run.Answer(); ok && strings.TrimSpace(answer) == name {
-		return nil
+	var bundle struct {
+		Cluster struct {
+			ID string `yaml:"id"`
+		} `yaml:"cluster"`
 	}
-	return workflow.Ask(fmt.Sprintf("The disk %s of server %s is not blank: %s. Everything on it will be lost. To go on, answer with %s",
-		rescue.Describe([]fleet.Disk{disk}), s.Name, strings.Join(disk.Contents, ", "), name))
+	if err := yaml.Unmarshal(c.Secrets, &bundle); err != nil {
+		return ""
+	}
+	return bundle.Cluster.ID
+}
+
+func overwriteQuestion(s fleet.Server, disk fleet.Disk, losses []rescue.Loss) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Installing server %s on disk %s changes what this program did not write:\n", s.Name, rescue.Describe([]fleet.Disk{disk}))
+	var names []string
+	for _, l := range losses {
+		names = append(names, l.Name)
+		what := "disk " + l.Name
+		switch {
+		case l.Name == rescue.AnswerName(disk):
+			what += " is not blank, everything on it will be lost"
+		}
+		fmt.Fprintf(&b, "%s: %s.\n", what, strings.Join(l.Lines, "; "))
+	}
+	fmt.Fprintf(&b, "To go on, answer with %s", strings.Join(names, " "))
+	return b.String()
+}
+
+// namesAll says whether an answer names every disk and nothing else. Serial numbers may contain spaces.
+func namesAll(answer string, losses []rescue.Loss) bool {
+	words := func(text string) string {
+		return " " + strings.Join(strings.Fields(strings.ReplaceAll(text, ",", " ")), "  ") + " "
+	}
+	rest := words(answer)
+	longest := slices.SortedFunc(slices.Values(losses), func(a, b rescue.Loss) int { return cmp.Compare(len(b.Name), len(a.Name)) })
+	for _, l := range longest {
+		name := words(l.Name)
+		if !strings.Contains(rest, name) {
+			return false
+		}
+		rest = strings.Replace(rest, name, " ", 1)
+	}
+	return strings.TrimSpace(rest) == ""
 }

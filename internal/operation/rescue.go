@@ -371,9 +371,10 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	facts.At = o.Now()
-	if old := s.Facts; old.UUID != "" && old.UUID != facts.UUID {
-		run.Warn(ctx, "its UUID was %s and is %s now: the mainboard was exchanged", old.UUID, facts.UUID)
+	if err := o.tellChanges(ctx, run, s, facts); err != nil {
+		return err
 	}
+	o.tellBoard(ctx, run, s, facts)
 	run.Log(ctx, "%s %s, %s, %d cores, %d GB memory, UUID %s", facts.Manufacturer, facts.Product, facts.Firmware, facts.Cores, facts.MemoryBytes>>30, facts.UUID)
 	run.Log(ctx, "disks: %s", rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)

@@ -16,7 +16,7 @@ slow() { timeout 20 "$@" 2>/dev/null </dev/null | head -c 400000; }
 # line prints the first line of a file of sysfs as NAME=VALUE, without what is not text.
 line() {
 	[ -r "$2" ] || return 0
-	printf '%s=%s\n' "$1" "$(head -c 300 "$2" 2>/dev/null | tr -cd '\040-\176')"
+	printf '%s=%s\n' "$1" "$(head -c 300 "$2" 2>/dev/null | tr -cd '[:print:]')"
 }
 
 section clock
@@ -63,7 +63,7 @@ for disk in /sys/block/*; do
 	for name in wwid device/wwid serial device/serial; do line "$name" "$disk/$name"; done
 	# The SCSI page of the serial number, behind its head of four bytes.
 	if [ -r "$disk/device/vpd_pg80" ]; then
-		printf 'vpd80=%s\n' "$(tail -c +5 "$disk/device/vpd_pg80" 2>/dev/null | head -c 100 | tr -cd '\040-\176')"
+		printf 'vpd80=%s\n' "$(tail -c +5 "$disk/device/vpd_pg80" 2>/dev/null | head -c 100 | tr -cd '[:print:]')"
 	fi
 done
 # lsblk knows what udev knows, which may be late, or not run: the devices are asked, too.
@@ -113,7 +113,11 @@ talos() {
 }
 
 # shellcheck disable=SC2317 # look calls it
-loaders() { find . -mindepth 2 -maxdepth 2 -ipath './EFI/*' 2>/dev/null | head -n 40 | sed 's/^\.\//loader=/'; }
+loaders() {
+	for entry in EFI/*; do # FAT knows no case
+		[ ! -e "$entry" ] || printf 'loader=%s\n' "$entry"
+	done | head -n 40
+}
 
 section talos
 lsblk -nrpo NAME,PARTLABEL 2>/dev/null | while read -r device label; do
