@@ -43,23 +43,24 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 		}
 		return workflow.Wait("the image to be written", o.pace(writeLook))
 	}
-	run.Progress(ctx, status.Bytes, 0, "bytes")
+	done, of := status.Progress()
+	run.Progress(ctx, done, of, "bytes")
 	if err := status.Err(w); err != nil {
 		return o.writeFailed(ctx, run, p, status, err)
 	}
 	if status.Phase != "written" || status.Exit != 0 {
-		return workflow.Wait("the image to be written ("+status.Phase+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
+		return workflow.Wait("the image to be written ("+status.String()+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
 			WithHint("log in to the rescue system and look at /run/talos-manager/log")
 	}
-	run.Log(ctx, "%d MB written and read back", status.Bytes>>20)
-	return nil
+	run.Log(ctx, "image of %d MB is on the disk and was read back; %d MB had to be written; SHA-256 of the file: %s", status.Size/1e6, status.Written/1e6, status.SHA256)
+	return o.noteInstalled(ctx, s, p.Disk)
 }
 
 // writeFailed makes the next attempt a new write, and ends the operation after some: a write that was begun counts
 // as no failure of the engine's, because the step waited in between.
 func (o *Operations) writeFailed(ctx context.Context, run *workflow.Run, p plan, status rescue.WriteStatus, err error) error {
 	p.Failed++
-	if status.Phase == "starting" || status.Phase == "checking" {
+	if status.Untouched() {
 		p.Writing = false // the disk has what it had
 	}
 	if err := run.Set(ctx, planKey, p); err != nil {

@@ -223,13 +223,13 @@ func TestAWriteThatCannotSucceedSaysWhyAndWhetherSomethingIsLost(t *testing.T) {
 		text   string
 		intact bool
 	}{
-		{"no such image", func(f *factory.Faults) { f.ImageMissing = 9 }, nil, fleet.Unavailable, "cannot be had: nothing was written", true},
-		{"no such image, with a checksum", func(f *factory.Faults) { f.ImageMissing = 9 }, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Unavailable, "cannot be had: nothing was written", true},
-		{"another checksum", nil, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Refused, "nothing was written", true},
+		{"no such image", func(f *factory.Faults) { f.ImageMissing = 9 }, nil, fleet.Unavailable, "404: nothing was written", true},
+		{"no such image, with a checksum", func(f *factory.Faults) { f.ImageMissing = 9 }, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Unavailable, "404: nothing was written", true},
+		{"another checksum, which is known when the file has passed", nil, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Refused, "nothing on it boots", false},
+		{"an image for another architecture", nil, func(w *rescue.Write) { w.URL = strings.ReplaceAll(w.URL, "amd64", "arm64") }, fleet.Refused, "is for arm64, this machine is amd64: nothing was written", true},
 		{"no such disk", nil, func(w *rescue.Write) { w.Disk.Name = "sdz" }, fleet.Refused, "there is no disk /dev/sdz", true},
 		{"an image of an unknown form", nil, func(w *rescue.Write) { w.URL = "http://factory.sim/a.iso" }, fleet.Invalid, "unknown form", true},
-		{"the download breaks off", func(f *factory.Faults) { f.Truncated = 1 }, nil, fleet.Refused, "stopped half way", false},
-		{"a byte is wrong", func(f *factory.Faults) { f.Corrupt = 1 }, nil, fleet.Refused, "disk", false},
+		{"a byte is wrong", func(f *factory.Faults) { f.Corrupt = 9 }, nil, fleet.Refused, "cannot be unpacked", false},
 	} {
 		t.Run(tc.why, func(t *testing.T) {
 			t.Parallel()
@@ -341,5 +341,51 @@ func TestARebootIsOrderedOnlyOverAConnectionThatStands(t *testing.T) {
 	case <-booted:
 	case <-time.After(10 * time.Second):
 		t.Error("it did not boot its disk")
+	}
+}
+
+func TestADownloadThatBreaksGoesOnWhereItBroke(t *testing.T) {
+	r := newRig(t, rescuehost.Options{}, nil)
+	s := r.open(t)
+	r.factory.Fault(func(f *factory.Faults) { f.Truncated = 9 }) // every answer ends after half of the file's length
+	w := rescue.Write{Token: "op1", Disk: r.disk(t, s, "A"), URL: image}
+	if err := r.write(t, s, w); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.WriteStatus(t.Context())
+	if err != nil || !strings.Contains(st.Log, "the link broke at byte") || st.Restarts != 0 || st.Done != st.Total || st.SHA256 == "" {
+		t.Errorf("it ended as %+v, %v", st, err)
+	}
+}
+
+// A disk that keeps what it had although the kernel was told to forget it gets every zero written.
+func TestZeroesAreWrittenWhereTheDiskDoesNotForget(t *testing.T) {
+	old := []byte("old data")
+	for _, tc := range []struct {
+		why    string
+		o      rescuehost.Options
+		sparse bool
+	}{{"a disk that forgets", rescuehost.Options{}, true}, {"a disk that does not", rescuehost.Options{TrimIsAdvisory: true}, false}} {
+		r := newRig(t, tc.o, func(s *world.Spec) {
+			for off := int64(0); off < 1<<30; off += 1 << 20 {
+				if _, err := s.Disks[0].WriteAt(old, off+512); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		s := r.open(t)
+		if err := r.write(t, s, rescue.Write{Token: "op1", Disk: r.disk(t, s, "A"), URL: image}); err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.WriteStatus(t.Context())
+		if err != nil || st.Sparse != tc.sparse {
+			t.Errorf("%s: it ended as %+v, %v", tc.why, st, err)
+		}
+		got := make([]byte, len(old))
+		for off := int64(0); off+1<<20 <= st.Size; off += 1 << 20 {
+			if _, err := r.m.Disks[0].ReadAt(got, off+512); err != nil || string(got) == string(old) {
+				t.Fatalf("%s: old data at %d, %v", tc.why, off, err)
+			}
+		}
 	}
 }

@@ -159,16 +159,36 @@ func TestWriteStatus(t *testing.T) {
 
 var nvmeDisk = fleet.Disk{Name: "nvme0n1", WWID: "eui.1", Serial: "S1"}
 
-func TestDecompressorIsChosenByName(t *testing.T) {
+func TestFormatIsToldByTheName(t *testing.T) {
 	for _, tc := range []struct{ url, want string }{
-		{"https://factory.talos.dev/image/x/v1.14.1/metal-amd64.raw.zst", "zstd -dc"},
-		{"https://e.org/a.raw.xz?sig=1.raw.gz", "xz -dc"},
-		{"https://e.org/a.raw", "cat"},
+		{"https://factory.talos.dev/image/x/v1.14.1/metal-amd64.raw.zst", "zst"},
+		{"https://e.org/a.raw.xz?sig=1.raw.gz", "xz"},
+		{"https://e.org/a.raw", "raw"},
 		{"https://e.org/a.iso", ""},
 	} {
-		got, err := decompressorFor(tc.url)
+		got, err := formatOf(tc.url)
 		if got != tc.want || (err == nil) != (tc.want != "") {
 			t.Errorf("%s: got %q, %v", tc.url, got, err)
+		}
+	}
+}
+
+func TestAWriteSaysHowFarItIsAndHowLongItTakes(t *testing.T) {
+	const head = "token=op1\nexit=\nbegan=1000\ntotal=220000000\nsize=4450000000\nway=sparse\nstart=1000\nend=\nrestarts=1\nsha256=\ndisk=/dev/sda\nrunning=yes\n"
+	for _, tc := range []struct {
+		why, out, text string
+		written        int64
+	}{
+		{"before", "token=op1\nphase=checking\nexit=\nrunning=yes\nlog=\n", "checking", 0},
+		{"just begun: no rate yet", head + "phase=writing\ntime=1000\npassed=20000000\nsectors=3000\nlog=\n", "writing, 20 of 220 MB", 1024000},
+		{"on its way", head + "phase=writing\ntime=1003\npassed=120000000\nsectors=3000\nlog=\n", "writing, 120 of 220 MB, 40 MB/s, 3s left", 1024000},
+		{"of unknown length", "phase=writing\nbegan=1000\ntotal=\ntime=1002\npassed=120000000\nlog=\n", "writing, 120 MB, 60 MB/s", 0},
+		{"read back", head + "phase=verifying\ntime=1002\npassed=220000000\ncopied=2225000000\nsectors=3000\nlog=\n", "verifying, 2225 of 4450 MB, 1112 MB/s, 2s left", 1024000},
+		{"done: what is written afterwards does not count", "start=1000\nend=2000\nsectors=9000\nphase=written\nlog=\n", "written", 512000},
+	} {
+		st := parseWriteStatus(tc.out)
+		if st.String() != tc.text || st.Written != tc.written {
+			t.Errorf("%s: got %q, %d bytes written", tc.why, st, st.Written)
 		}
 	}
 }

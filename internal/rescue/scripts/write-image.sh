@@ -1,38 +1,239 @@
 #!/usr/bin/env bash
 # Writes a Talos image to a disk and proves it. Started detached, under a lock, by start-write.sh:
 #
-#   write-image.sh TOKEN DISK URL DECOMPRESSOR [SHA256]
+#   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE]]
 #
-# TOKEN names the operation, DISK is /dev/…, SHA256 is of the compressed file ("" if unknown). The old contents
-# of DISK are gone once the phase is "wiping"; nothing on other disks is touched, nor what runs on them alone. State
-# goes to /run/talos-manager/state, the log beside it. Exit 65: wrong checksum, 66: no such disk, 69: no image,
-# 71: something holds the disk, 74: writing failed.
+# TOKEN names the operation, DISK is /dev/…, FORMAT is zst, xz, gz or raw, SHA256 is of the file behind URL ("" if
+# unknown), PATIENCE is how many seconds the link may be down before this gives up. The file is streamed, never stored.
+# The old contents of DISK are gone once the phase is "wiping"; nothing on other disks is touched. When it fails after
+# that, the disk's ends are blanked, so that nothing half written ever boots.
+#
+# State goes to /run/talos-manager/state, the log beside it. Exit 65: wrong checksum, 66: no such disk, 69: no image,
+# 71: something holds the disk, 74: writing or reading the disk failed, 75: the disk is too small, 76: image of another
+# architecture, 77: the clock is wrong, 78: no memory left for our own files.
 set -euo pipefail
 
-token=$1 disk=$2 url=$3 decompressor=$4 sum=${5:-}
+token=$1 disk=$2 url=$3 format=$4 sum=${5:-} patience=${6:-300}
 run=/run/talos-manager
+where=$(dirname "$0")
+
+# What state shows: size is of the image in bytes and total of the file, "" while unknown; start and
+# end are what the disk had taken before and after, in sectors.
+total='' size='' way='' start='' end='' began='' restarts=0 digest=''
+
+say() {
+	printf 'token=%s\nphase=%s\nexit=%s\nbegan=%s\ntotal=%s\nsize=%s\nway=%s\nstart=%s\nend=%s\nrestarts=%s\nsha256=%s\ndisk=%s\n' \
+		"$token" "$1" "$2" "$began" "$total" "$size" "$way" "$start" "$end" "$restarts" "$digest" "$disk"
+}
+
+# What is left of what was on the disk, as people are told.
+now=starting touched='' fate=': nothing was written'
 
 phase() {
-	printf 'token=%s\nphase=%s\nexit=\n' "$token" "$1" >"$run/state.new"
-	mv "$run/state.new" "$run/state"
-	echo "$1: $disk"
+	now=$1 began=$(date +%s)
+	rm -f "$run/dd"
+	{ say "$now" '' >"$run/state.new" && mv "$run/state.new" "$run/state"; } || fail 78 "no memory is left for files in $run"
+	echo "$now: $disk"
 }
 
 finish() {
 	code=$?
-	printf 'token=%s\nphase=%s\nexit=%s\n' "$token" "$(sed -n 's/^phase=//p' "$run/state")" "$code" >"$run/state.new"
-	mv "$run/state.new" "$run/state"
+	[ "$code" = 0 ] || [ -z "$touched" ] || blank
+	{ say "$now" "$code" >"$run/state.new" && mv "$run/state.new" "$run/state"; } || say "$now" "$code" >"$run/state"
 }
 trap finish EXIT
 
 # fail ends the script with a code and the one line that people read.
 fail() {
-	echo "$2"
+	echo "$2$fate"
 	exit "$1"
 } >&2
 
-# No --retry: curl would begin the stream anew in the middle of the pipe. Who started us tries the whole again.
-fetch() { curl -fsSL --connect-timeout 30 --max-time 3600 "$url"; }
+# blank takes away both ends of the disk, where partition tables and boot code are.
+blank() {
+	local mib=$(($(blockdev --getsize64 "$disk" || echo 0) / 1048576))
+	[ "$mib" -gt 1 ] || return 0
+	dd if=/dev/zero of="$disk" bs=1M count=1 conv=fsync status=none || true
+	dd if=/dev/zero of="$disk" bs=1M count=1 seek=$((mib - 1)) conv=fsync status=none || true
+} 2>/dev/null
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+# get runs curl with what every request has. Its last word, on stderr, is in $run/curl.
+get() {
+	curl -fsSL --connect-timeout 15 --speed-limit 1000 --speed-time 15 -w '%{stderr}got=%{size_download} code=%{http_code}\n' "$@" "$url" 2>"$run/curl"
+}
+
+word() { sed -n "s/.*$1=\([0-9][0-9]*\).*/\1/p" "$run/curl" | tail -n 1; }
+
+# reason is curl's sentence, or the status of the server.
+reason() {
+	local text
+	text=$(sed -n 's/^curl: ([0-9]*) //p' "$run/curl" | tail -n 1)
+	echo "${text:-the server answers $(word code)}"
+}
+
+# lost says whether asking again is of no use.
+lost() {
+	case $1,$(word code) in
+	22,408 | 22,429 | 22,5*) return 1 ;;
+	22,* | 60,* | 3,* | 1,*) return 0 ;;
+	esac
+	return 1
+}
+
+# unavailable ends it when the file cannot be had. A certificate that is not valid yet or not any more often means that
+# the clock of this machine is wrong: the server's own is asked, without trust, to tell.
+unavailable() {
+	local theirs ours
+	ours=$(date -u +%s)
+	if [ "$1" = 60 ] && theirs=$(date -u -d "$(curl -skI --max-time 15 "$url" | tr -d '\r' | sed -n 's/^[Dd]ate: //p' | tail -n 1)" +%s) &&
+		[ $((ours - theirs > 3600 || theirs - ours > 3600)) = 1 ]; then
+		fail 77 "the clock of this machine says $(date -u -d "@$ours" '+%F %R'), that of the image's server $(date -u -d "@$theirs" '+%F %R') UTC: no certificate is valid then, and $url cannot be had: $2"
+	fi
+	fail 69 "image $url cannot be had: $2"
+}
+
+# look asks for the first bytes of the file: whether it is there, what it is, how long, whether parts of it can be had.
+ranges='' tag=''
+look() {
+	local code until
+	until=$(($(date +%s) + (patience < 30 ? patience : 30)))
+	while :; do
+		code=0
+		get -r 0-31 -D "$run/headers" | head -c 32 >"$run/first" || code=$?
+		case $(word code) in 200 | 206) [ -s "$run/first" ] && break ;; esac
+		if lost "$code" || [ "$(date +%s)" -ge "$until" ]; then unavailable "$code" "$(reason)"; fi
+		sleep 2
+	done
+	headers
+	read -ra b <<<"$(od -An -v -tu1 -N32 -w32 "$run/first")"
+}
+
+# headers reads those of the last answer; redirects come before it.
+headers() {
+	local name value length='' range='' etag='' modified=''
+	while read -r name value; do
+		value=${value%$'\r'}
+		case ${name,,} in
+		http/*) length='' range='' etag='' modified='' ;;
+		content-length:) length=$value ;;
+		content-range:) range=$value ;;
+		etag:) etag=$value ;;
+		last-modified:) modified=$value ;;
+		esac
+	done <"$run/headers"
+	case $range in
+	*/[0-9]*) total=${range##*/} ranges=yes ;;
+	*) total=$length ranges='' ;;
+	esac
+	case $etag in
+	'' | W/*) tag=$modified ;; # a weak tag does not promise the same bytes
+	*) tag=$etag ;;
+	esac
+}
+
+# fetch prints the file. When the link breaks or stalls it goes on at that byte, if the server still has the same file;
+# else it ends with 33, and the write begins anew. Why it gave up is in $run/why.
+fetch() {
+	local at=0 nap=1 code got up condition=()
+	up=$(date +%s)
+	while :; do
+		[ "$at" = 0 ] || [ -z "$tag" ] || condition=(-H "If-Range: $tag")
+		code=0
+		get -C "$at" "${condition[@]}" || code=$?
+		got=$(word got)
+		at=$((at + ${got:-0}))
+		if [ "${got:-0}" -gt 0 ]; then up=$(date +%s) nap=1; fi
+		case $code in
+		0) [ -n "$total" ] && [ "$at" -lt "$total" ] || return 0 ;;
+		23) return 23 ;; # who reads this has ended: he says why
+		33) code=33 ;;
+		*) [ -n "$got" ] || code=33 ;; # curl was killed: how far it came is not known
+		esac
+		if [ "$(word code)" = 416 ] || { [ "$at" -gt 0 ] && [ -z "$ranges" ]; }; then code=33; fi
+		if [ "$code" = 33 ] || lost "$code" || [ $(($(date +%s) - up)) -ge "$patience" ]; then
+			echo "$code $(reason)" >"$run/why"
+			return "$code"
+		fi
+		echo "the link broke at byte $at of ${total:-an unknown number}: $(reason)" >&2
+		sleep "$nap"
+		nap=$((nap < 8 ? nap * 2 : 10))
+	done
+}
+
+# sha256 prints the SHA-256 of its input. OpenSSL uses the processor's instructions for it.
+sha256() { if command -v openssl >/dev/null; then openssl dgst -sha256 -r; else sha256sum; fi | cut -d ' ' -f 1; }
+
+# keep puts its input into a file that appears when it is whole.
+keep() { cat >"$1.new" && mv "$1.new" "$1"; }
+
+# kept waits for that: bash does not wait for what runs in >(…).
+kept() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ ! -s "$1" ] || break
+		sleep 0.05
+	done
+	cat "$1"
+}
+
+# number prints COUNT bytes of the file's beginning, from FROM, as one little-endian number.
+number() {
+	local i n=0
+	for ((i = $2 - 1; i >= 0; i--)); do n=$((n * 256 + b[$1 + i])); done
+	echo "$n"
+}
+
+# recognise looks at the first bytes: whether the file is what its name says, and for zstd the size of the image and
+# whether its own checksum stands at the end. Source: RFC 8878, section 3.1.1.
+checksum=''
+recognise() {
+	local magic flags at
+	magic="${b[0]:-} ${b[1]:-} ${b[2]:-} ${b[3]:-} ${b[4]:-} ${b[5]:-}"
+	case $format,$magic in
+	zst,"40 181 47 253 "* | xz,"253 55 122 88 90 0" | gz,"31 139 "*) ;;
+	zst,8?" 42 77 24 "* | zst,9?" 42 77 24 "*) return ;; # an information for others stands before the data
+	raw,*) size=$total && return ;;
+	*) fail 69 "what $url gives is no $format file (an error page perhaps)" ;;
+	esac
+	[ "$format" = zst ] || return 0
+	flags=${b[4]}
+	at=$((5 + (flags >> 5 & 1 ? 0 : 1) + (0x4210 >> (flags & 3) * 4 & 15)))
+	case $((flags >> 6)) in
+	0) [ $((flags >> 5 & 1)) = 0 ] || size=${b[$at]} ;;
+	1) size=$(($(number "$at" 2) + 256)) ;;
+	2) size=$(number "$at" 4) ;;
+	3) size=$(number "$at" 8) ;;
+	esac
+	if [ $((flags >> 2 & 1)) = 1 ] && [ -n "$size" ] && [ -n "$ranges" ]; then
+		checksum=$(get -r -4 | od -An -v -tx1 -N5) || unavailable "$?" "$(reason)"
+	fi
+}
+
+# ---- the disk ------------------------------------------------------------------------------------------------------
+
+sectors() {
+	local stat=()
+	read -ra stat <"/sys/block/${disk#/dev/}/stat" || true
+	echo "${stat[6]:-}"
+} 2>/dev/null
+
+# health is what kernel and disk say about errors, "" if nothing.
+health() {
+	local name=${disk#/dev/}
+	{
+		dmesg | grep -E "(error|fail).*[ /]${name}[, :]|[ /]${name}[, :].*(error|fail)" | tail -n 1 || true
+		smartctl -H "$disk" | grep -E 'FAILED|FAILING' || true
+		nvme smart-log "$disk" | grep -E 'critical_warning *: *(0x)?0*[1-9a-f]' || true
+	} 2>/dev/null | sed 's/^\[[^]]*\] //; s/^..*/ (&)/' | tr -d '\n'
+}
+
+# broken ends it when the disk did not do what it should.
+broken() {
+	[ "$(blockdev --getsize64 "$disk" || true)" = "$room" ] || fail 66 "disk $disk vanished while $now"
+	fail 74 "$1$(health)"
+}
 
 # release has whatever stands on the disk let go of it: lsblk prints the disk, then its partitions, then the arrays and
 # volumes on them, so it is undone backwards. A thing that stands on two partitions comes twice, hence "|| true".
@@ -51,41 +252,135 @@ release() {
 # file system or array again.
 wipe() {
 	lsblk -nrpo NAME,TYPE "$disk" | tac | while read -r name type; do
-		[ "$type" = part ] || [ "$type" = disk ] || continue
+		[ "$type" = part ] || [ "$name" = "$disk" ] || continue
 		wipefs -a -f "$name" || exit 1
 	done >/dev/null || return 1
 	sgdisk --zap-all "$disk" >/dev/null 2>&1 || true
 }
 
-phase checking
-[ -b "$disk" ] || fail 66 "there is no disk $disk: nothing was written"
-if [ -n "$sum" ]; then
-	got=$(fetch | sha256sum | cut -d ' ' -f 1) || fail 69 "image $url cannot be had: nothing was written"
-	[ "$got" = "$sum" ] || fail 65 "image $url has checksum $got, expected was $sum: nothing was written"
-else
-	curl -fsSL -o /dev/null -I "$url" || fail 69 "image $url cannot be had: nothing was written"
-fi
-
-phase wiping
-release
-wipe || fail 71 "something on disk $disk does not let go of it: $(lsblk -nro NAME,TYPE "$disk" | tr '\n' ' ')"
-
-phase writing
-fetch | $decompressor | dd of="$disk" bs=4M iflag=fullblock conv=fsync status=progress 2>"$run/dd" || {
-	why=$(tr '\r' '\n' <"$run/dd" | grep -E 'error|space|fail' | tail -n 1) || why="the download or its decompression broke off"
-	fail 74 "writing $url to $disk stopped half way: $why"
+# punch has the range of the image read as zero, so that zeroes need not be written. Punching a hole is the kernel's
+# promise of that, unlike a discard, and it refuses where the disk does not do it without writing.
+punch() {
+	local span=${size:-17179869184}
+	span=$(((span + 4095) / 4096 * 4096))
+	fallocate --punch-hole --offset 0 --length "$((span < room ? span : room))" "$disk" 2>/dev/null
 }
 
-phase verifying
-# What dd wrote was forced to the disk (fsync) and is now dropped from memory, so that it is the disk that is read.
-blockdev --flushbufs "$disk"
-echo 1 2>/dev/null >/proc/sys/vm/drop_caches || true
-size=$(tr '\r' '\n' <"$run/dd" | sed -n 's/^\([0-9][0-9]*\) bytes.*/\1/p' | tail -n 1)
-[ "${size:-0}" -gt 0 ] || fail 69 "image $url is empty"
-verified=0
-fetch | $decompressor | cmp -n "$size" - "$disk" || verified=1
-[ "$verified" = 0 ] || fail 74 "disk $disk does not hold what was written to it, or $url could not be read again"
+unpack() {
+	case $format in
+	zst) zstd -dqc ;;
+	xz) xz -dqc ;;
+	gz) gzip -dqc ;;
+	raw) cat ;;
+	esac 2>"$run/unpack"
+}
+
+# digest hashes the file while it passes, and says how far it came.
+digested() { tee >(dd bs=256k status=progress 2>"$run/passed" | sha256 | keep "$run/sum.$puts"); }
+
+# put has the image on the disk. zstd writes it itself, without the zeroes: a pipe of all its bytes would take most of
+# the time. Everything else goes through dd, which knows how to write past the page cache.
+puts=0
+put() {
+	puts=$((puts + 1))
+	rm -f "$run"/why "$run"/sum.* "$run"/crc.* "$run"/unpack "$run"/dd "$run"/passed
+	if [ "$way,$format" = sparse,zst ] && [ -n "$checksum" ]; then
+		fetch | digested | zstd -dqf --sparse -o "$disk" 2>"$run/unpack" && sync "$disk" 2>>"$run/unpack"
+		return
+	fi
+	fetch | digested | unpack | tee >(cksum | keep "$run/crc.$puts") |
+		dd of="$disk" bs=1M iflag=fullblock oflag=direct conv="$([ "$way" = dense ] || echo sparse,)fsync" status=progress 2>"$run/dd"
+}
+
+# write runs put, anew if the file has to be read from its beginning once more.
+write() {
+	local code text
+	while ! put; do
+		code=0 text=''
+		[ ! -s "$run/why" ] || read -r code text <"$run/why"
+		if [ "$code" = 33 ] && [ "$restarts" -lt 5 ]; then
+			restarts=$((restarts + 1))
+			echo "the file is read from its beginning again: $text" >&2
+			phase writing
+			continue
+		fi
+		[ "$code" = 0 ] || unavailable "$code" "$text"
+		text=$(cat "$run/unpack" "$run/dd" 2>/dev/null | tr '\r' '\n' | grep -v -E 'records (in|out)$|bytes.* copied' | tail -n 1) || true
+		case $text in
+		*"o space left"*) fail 75 "the image is larger than disk $disk, which has $room bytes" ;;
+		*"nput/output error"* | *"o such device"* | *"cannot write"* | *"rror writing"* | *"rite error"*) broken "writing to disk $disk failed: $text" ;;
+		esac
+		[ -b "$disk" ] || broken "$text"
+		fail 65 "what $url gives cannot be unpacked: ${text:-it breaks off}"
+	done
+}
+
+# back prints the first N bytes of the disk. Direct reads come from the disk, not from memory; what is left of a MiB
+# cannot be read so, hence the flush before.
+back() {
+	local mib=$(($1 / 1048576)) rest=$(($1 % 1048576))
+	blockdev --flushbufs "$disk"
+	dd if="$disk" bs=1M count="$mib" iflag=direct status=progress 2>"$run/dd"
+	[ "$rest" = 0 ] || dd if="$disk" bs=1M skip="$mib" count="$rest" iflag=count_bytes status=none 2>>"$run/dd"
+}
+
+# holds says whether the disk gives back every byte of the image: by the image's own checksum, which zstd computes over
+# what it reads, or by one that was taken on the way.
+holds() {
+	local want got
+	if [ "$way,$format" = sparse,zst ] && [ -n "$checksum" ]; then
+		want=$checksum
+		got=$(back "$size" | zstd -q -c --check --fast=100 | tail -c 4 | od -An -v -tx1)
+	else
+		want=$(kept "$run/crc.$puts")
+		size=${want#* }
+		[ "$size" -gt 0 ] || fail 69 "image $url is empty"
+		got=$(back "$size" | cksum)
+	fi
+	[ "$got" = "$want" ]
+}
+
+# ---- what is done --------------------------------------------------------------------------------------------------
+
+phase checking
+[ -b "$disk" ] || fail 66 "there is no disk $disk"
+room=$(blockdev --getsize64 "$disk")
+case $(uname -m) in x86_64) ours=amd64 theirs='arm64 aarch64' ;; aarch64) ours=arm64 theirs='amd64 x86_64' ;; *) ours='' theirs='' ;; esac
+file=${url%%\?*}
+for other in $theirs; do
+	case ${file##*/} in *"$other"*) fail 76 "image $url is for $other, this machine is $ours" ;; esac
+done
+look
+recognise
+[ -z "$size" ] || [ "$size" -le "$room" ] || fail 75 "the image has $size bytes, disk $disk has $room"
+
+phase wiping
+fate=''
+release
+wipe || fail 71 "something on disk $disk does not let go of it: $(lsblk -nro NAME,TYPE "$disk" | tr '\n' ' ')"
+touched=yes fate='; what the disk held is gone, and nothing on it boots'
+if punch; then way=sparse; else way=dense; fi
+start=$(sectors)
+
+while :; do
+	phase writing
+	write
+	digest=$(kept "$run/sum.$puts")
+	[ -z "$sum" ] || [ "$digest" = "$sum" ] || fail 65 "image $url has checksum $digest, expected was $sum"
+	phase verifying
+	if holds; then break; fi
+	# A disk may say that a range reads as zero when it does not. Then every byte is written.
+	[ "$way" = sparse ] || broken "disk $disk does not hold what was written to it"
+	echo "disk $disk does not hold what was written to it: once more, with every zero" >&2
+	way=dense
+done
+loader=$(bash "$where/boot-loader.sh" "$disk") || loader=''
+if [ -n "$ours" ] && [ -n "$loader" ] && [[ " $loader " != *" $ours "* ]]; then
+	fail 76 "image $url boots on $loader, this machine is $ours"
+fi
 blockdev --rereadpt "$disk" >/dev/null 2>&1 || true
 sync
+end=$(sectors)
 
+touched=
 phase written

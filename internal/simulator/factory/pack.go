@@ -58,6 +58,7 @@ func pack(img image, format string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	z.ResetContentSize(&b, img.Size()) // the factory packs a file, so the size stands in the frame
 	if _, err := io.Copy(z, io.NewSectionReader(img, 0, img.Size())); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func fileTools() map[string]tool {
 	return map[string]tool{
 		"mkdir": toolMkdir, "rmdir": toolRmdir, "rm": toolRm, "mv": toolMv, "cp": toolCp, "ln": toolLn, "chmod": toolChmod, "chown": toolChmod,
 		"touch": toolTouch, "ls": toolLs, "readlink": toolReadlink, "realpath": toolReadlink, "basename": toolBasename, "dirname": toolDirname,
-		"mktemp": toolMktemp, "stat": toolStat, "truncate": toolTruncate, "fallocate": toolTruncate, "find": toolFind, "install": toolInstall, "sync": toolSync,
+		"mktemp": toolMktemp, "stat": toolStat, "truncate": toolTruncate, "find": toolFind, "install": toolInstall, "sync": toolSync,
 	}
 }
 

@@ -61,10 +61,15 @@ type transfer struct {
 	retries                             int
 	retryAll                            bool
 	limit, connect                      time.Duration
+	stall                               time.Duration // for so long nothing may come
+	resume                              int64         // where a transfer goes on, 0: at the beginning
+	dump                                string        // file for the headers
+	status                              int           // of the last answer
+	got                                 int64         // bytes of the last body
 }
 
 func toolCurl(c *call) int {
-	opts, rest, err := getopt(c.args, "fsSLo:OIr:H:X:d:w:ki46C:u:A:m:vgJRG#", "fail", "silent", "show-error", "location", "output=", "remote-name", "head", "range=", "header=",
+	opts, rest, err := getopt(c.args, "fsSLo:OIr:H:X:d:w:ki46C:D:u:A:m:vgJRG#", "continue-at=", "dump-header=", "fail", "silent", "show-error", "location", "output=", "remote-name", "head", "range=", "header=",
 		"request=", "data=", "data-binary=", "data-raw=", "write-out=", "insecure", "include", "retry=", "retry-delay=", "retry-max-time=", "retry-all-errors", "retry-connrefused",
 		"max-time=", "connect-timeout=", "ipv4", "ipv6", "fail-with-body", "no-progress-meter", "user=", "user-agent=", "compressed", "speed-limit=", "speed-time=", "url=",
 		"http1.1", "tcp-nodelay", "no-buffer", "limit-rate=", "create-dirs", "proto=", "tlsv1.2", "globoff", "progress-bar", "verbose")
@@ -108,6 +113,12 @@ func (t *transfer) option(o option) (err error) {
 		t.include = true
 	case "r", "range":
 		t.span = o.value
+	case "C", "continue-at":
+		t.resume, err = strconv.ParseInt(o.value, 10, 64)
+	case "D", "dump-header":
+		t.dump = o.value
+	case "speed-time":
+		t.stall, err = seconds(o.value)
 	case "H", "header":
 		t.headers = append(t.headers, o.value)
 	case "X", "request":
@@ -148,7 +159,9 @@ type failure struct {
 func (t *transfer) curl(u string) int {
 	wait := time.Second
 	for try := 0; ; try++ {
+		t.status, t.got = 0, 0
 		f := t.once(u)
+		t.writeOut(u)
 		if f.status != 0 && try < t.retries && (f.retry || t.retryAll) && t.c.h.pause(t.c.ctx(), wait) {
 			wait *= 2
 			continue
@@ -172,10 +185,16 @@ func (t *transfer) once(u string) failure {
 		return f
 	}
 	defer res.Body.Close()
+	t.status = res.StatusCode
+	if f := t.dumpHeaders(res); f.status != 0 {
+		return f
+	}
 	if t.fail && res.StatusCode >= 400 {
 		transient := res.StatusCode == 408 || res.StatusCode == 429 || res.StatusCode >= 500 && res.StatusCode <= 504
-		t.writeOut(res, 0)
 		return failure{22, fmt.Sprintf("The requested URL returned error: %d", res.StatusCode), transient}
+	}
+	if f := t.goesOn(res); f.status != 0 {
+		return f
 	}
 	w, f := t.target(u)
 	if f.status != 0 {
@@ -190,8 +209,12 @@ func (t *transfer) once(u string) failure {
 		fmt.Fprint(w, "\r\n")
 	}
 	counted := &counting{Writer: w}
-	n, err := io.CopyBuffer(struct{ io.Writer }{counted}, struct{ io.Reader }{res.Body}, make([]byte, 256<<10))
+	body, stalled := t.watched(res.Body, cancel)
+	n, err := io.CopyBuffer(struct{ io.Writer }{counted}, struct{ io.Reader }{body}, make([]byte, 256<<10))
+	t.got = n
 	switch {
+	case stalled():
+		return failure{28, fmt.Sprintf("Operation too slow. Less than 1000 bytes/sec transferred the last %d seconds", int(t.stall.Seconds())), true}
 	case counted.err != nil:
 		return failure{23, "Failure writing output to destination", false}
 	case ctx.Err() != nil:
@@ -201,7 +224,6 @@ func (t *transfer) once(u string) failure {
 	case err != nil:
 		return failure{56, "Recv failure: Connection reset by peer", false}
 	}
-	t.writeOut(res, n)
 	return failure{}
 }
 
@@ -238,6 +260,9 @@ func (t *transfer) ask(ctx context.Context, u string) (*http.Response, failure) 
 	req.Header.Set("Accept", "*/*")
 	if t.span != "" {
 		req.Header.Set("Range", "bytes="+t.span)
+	}
+	if t.resume > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.resume))
 	}
 	if t.body != "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -302,16 +327,6 @@ func (t *transfer) explain(ctx context.Context, req *http.Request, err error) fa
 		return failure{52, "Empty reply from server", false}
 	}
 	return failure{56, err.Error(), false}
-}
-
-// writeOut prints the format of -w.
-func (t *transfer) writeOut(res *http.Response, n int64) {
-	if t.format == "" {
-		return
-	}
-	t.c.printf("%s", strings.NewReplacer("%{http_code}", strconv.Itoa(res.StatusCode), "%{response_code}", strconv.Itoa(res.StatusCode),
-		"%{size_download}", strconv.FormatInt(n, 10), "%{content_type}", res.Header.Get("Content-Type"), "%{url_effective}", res.Request.URL.String(),
-		"%{header_json}", "{}", `\n`, "\n", `\t`, "\t").Replace(t.format))
 }
 
 func toolWget(c *call) int {

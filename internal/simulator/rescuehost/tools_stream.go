@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -27,7 +28,7 @@ func streamTools() map[string]tool {
 	return map[string]tool{
 		"dd": toolDd, "zstd": toolPack, "zstdcat": toolPack, "unzstd": toolPack, "xz": toolPack, "xzcat": toolPack, "unxz": toolPack, "gzip": toolPack,
 		"zcat": toolPack, "gunzip": toolPack, "bzip2": toolPack, "bzcat": toolPack, "bunzip2": toolPack,
-		"md5sum": toolSum, "sha1sum": toolSum, "sha256sum": toolSum, "sha512sum": toolSum,
+		"md5sum": toolSum, "sha1sum": toolSum, "sha256sum": toolSum, "sha512sum": toolSum, "cksum": toolCksum,
 		"cmp": toolCmp, "diff": toolDiff, "base64": toolBase64, "od": toolDump, "hexdump": toolDump, "xxd": toolDump,
 	}
 }
@@ -64,12 +65,12 @@ func toolPack(c *call) int {
 	name := path.Base(c.name)
 	p := packerOf(name)
 	opts, rest, err := getopt(c.args, "dcqkfvtzT:123456789o:C", "decompress", "uncompress", "stdout", "to-stdout", "quiet", "keep", "force", "test", "threads=", "long", "long=",
-		"rm", "no-progress", "sparse", "no-sparse", "memory=", "memlimit=", "fast")
+		"rm", "no-progress", "sparse", "no-sparse", "check", "no-check", "memory=", "memlimit=", "fast", "fast=")
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
 	unpack := strings.HasSuffix(name, "cat") || strings.HasPrefix(name, "un") || strings.HasPrefix(name, "gun") || strings.HasPrefix(name, "bun")
-	stdout, test, keep, target := strings.HasSuffix(name, "cat"), false, strings.Contains(name, "zst"), ""
+	stdout, test, keep, target, sparse := strings.HasSuffix(name, "cat"), false, strings.Contains(name, "zst"), "", false
 	for _, o := range opts {
 		switch o.name {
 		case "d", "decompress", "uncompress":
@@ -80,6 +81,8 @@ func toolPack(c *call) int {
 			test, unpack = true, true
 		case "k", "keep":
 			keep = true
+		case "sparse":
+			sparse = true
 		case "o":
 			target = o.value
 		}
@@ -91,14 +94,14 @@ func toolPack(c *call) int {
 		rest, stdout = []string{"-"}, target == ""
 	}
 	for _, file := range rest {
-		if status := c.pack(p, file, unpack, stdout || file == "-" && target == "", test, keep, target); status != 0 {
+		if status := c.pack(p, file, unpack, stdout || file == "-" && target == "", test, keep, target, sparse); status != 0 {
 			return status
 		}
 	}
 	return 0
 }
 
-func (c *call) pack(p packer, name string, unpack, stdout, test, keep bool, target string) int {
+func (c *call) pack(p packer, name string, unpack, stdout, test, keep bool, target string, sparse bool) int {
 	in, err := c.open(name)
 	if err != nil {
 		return c.fail(1, "%s", why(name, err))
@@ -126,7 +129,7 @@ func (c *call) pack(p packer, name string, unpack, stdout, test, keep bool, targ
 			return c.fail(1, "%s", why(target, err))
 		}
 		defer f.Close()
-		out = f
+		out = unpackTo(f, sparse && unpack)
 	}
 	if status := c.packStream(p, shown, c.bounded(in), out, unpack); status != 0 {
 		return status
@@ -157,7 +160,10 @@ func (c *call) packStream(p packer, shown string, in io.Reader, out io.Writer, u
 		}
 		counted := &counting{Writer: out}
 		if _, err = io.CopyBuffer(struct{ io.Writer }{counted}, struct{ io.Reader }{r}, make([]byte, 256<<10)); counted.err != nil {
-			return 141 // nobody reads it any more
+			if isPipe(counted.err) {
+				return 141 // nobody reads it any more
+			}
+			return c.fail(70, "error 70 : Write error : cannot write block : %s", errText(errOf(counted.err)))
 		}
 	}
 	switch {
@@ -409,11 +415,11 @@ func toolBase64(c *call) int {
 
 // toolDump is the common use of od (-An -tx1), hexdump (-C) and xxd (-p).
 func toolDump(c *call) int {
-	opts, rest, err := getopt(c.args, "A:t:N:j:vCpn:s:c:l:xe:", "skip-bytes=", "read-bytes=")
+	opts, rest, err := getopt(c.args, "A:t:N:j:vCpn:s:c:l:xe:w:", "skip-bytes=", "read-bytes=")
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
-	limit, skip, plain, addresses := int64(-1), int64(0), false, true
+	limit, skip, plain, addresses, width, cell := int64(-1), int64(0), false, true, 16, " %02x"
 	for _, o := range opts {
 		switch o.name {
 		case "N", "n", "l", "read-bytes":
@@ -424,6 +430,14 @@ func toolDump(c *call) int {
 			plain = true
 		case "A":
 			addresses = o.value != "n"
+		case "w":
+			if width, err = strconv.Atoi(o.value); err != nil || width < 1 {
+				return c.fail(1, "invalid -w argument '%s'", o.value)
+			}
+		case "t":
+			if o.value == "u1" {
+				cell = " %3d"
+			}
 		}
 	}
 	in, status := c.inputs(rest)
@@ -438,8 +452,8 @@ func toolDump(c *call) int {
 		}
 		return status
 	}
-	for at := 0; at < len(data); at += 16 {
-		row := data[at:min(at+16, len(data))]
+	for at := 0; at < len(data); at += width {
+		row := data[at:min(at+width, len(data))]
 		head := ""
 		switch {
 		case path.Base(c.name) == "od" && addresses:
@@ -449,7 +463,7 @@ func toolDump(c *call) int {
 		}
 		var b strings.Builder
 		for _, x := range row {
-			fmt.Fprintf(&b, " %02x", x)
+			fmt.Fprintf(&b, cell, x)
 		}
 		if path.Base(c.name) != "od" {
 			fmt.Fprintf(&b, "%s  |%s|", strings.Repeat("   ", 16-len(row)), strings.Map(func(r rune) rune {

@@ -103,11 +103,14 @@ func toolDate(c *call) int {
 			t = t.UTC()
 		case "d", "date":
 			seconds, err := strconv.ParseInt(strings.TrimPrefix(o.value, "@"), 10, 64)
-			if err != nil && o.value != "now" {
-				return c.fail(1, "invalid date ‘%s’", o.value)
-			}
-			if o.value != "now" {
+			at, httpErr := time.Parse(time.RFC1123, o.value)
+			switch {
+			case err == nil:
 				t = time.Unix(seconds, 0)
+			case httpErr == nil:
+				t = at
+			case o.value != "now":
+				return c.fail(1, "invalid date ‘%s’", o.value)
 			}
 		case "I", "iso-8601", "rfc-3339":
 			format = "%Y-%m-%d"
