@@ -129,11 +129,15 @@ func (s *Session) run(ctx context.Context, command string, stdin io.Reader) (str
 	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { session.Close() })
 	defer stop()
-	var out, errs bytes.Buffer
-	session.Stdin, session.Stdout, session.Stderr = stdin, &out, &errs
+	// What a broken machine sends without end is not kept: the session ends instead.
+	out, errs := &capped{limit: maxOutput, full: func() { session.Close() }}, &capped{limit: maxErrors}
+	session.Stdin, session.Stdout, session.Stderr = stdin, out, errs
 	err = session.Run(command)
 	exit := &ssh.ExitError{}
 	switch {
+	case out.over:
+		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: it sent more than %d MB where a few lines were expected", s.server, maxOutput>>20).
+			WithHint("log in to the rescue system: dmesg says whether a disk or the memory is failing")
 	case ctx.Err() != nil:
 		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, context.Cause(ctx))
 	case errors.As(err, &exit):
@@ -142,6 +146,32 @@ func (s *Session) run(ctx context.Context, command string, stdin io.Reader) (str
 		return "", fleet.Errorf(fleet.Unavailable, "SSH to %s: %w", s.server, err)
 	}
 	return out.String(), nil
+}
+
+// maxOutput is what a script of ours may print, by far: META in base64 is the longest, the facts of a storage server are
+// some 200 KB. Of errors the beginning counts.
+const (
+	maxOutput = 4 << 20
+	maxErrors = 64 << 10
+)
+
+// capped keeps what is written to it up to a limit.
+type capped struct {
+	bytes.Buffer
+	limit int
+	over  bool
+	full  func() // called once the limit is passed; nil: the rest is dropped
+}
+
+// Write never fails: what is over the limit is gone.
+func (c *capped) Write(p []byte) (int, error) {
+	room := c.limit - c.Len()
+	c.Buffer.Write(p[:min(len(p), room)])
+	if len(p) > room && !c.over && c.full != nil {
+		c.over = true
+		c.full()
+	}
+	return len(p), nil
 }
 
 // errNotRun says that the connection broke before a command was begun.
