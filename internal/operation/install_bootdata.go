@@ -75,6 +75,10 @@ func (o *Operations) bootValues(ctx context.Context, run *workflow.Run, s fleet.
 	if err := run.Input(&options); err != nil {
 		return nil, err
 	}
+	return o.bootValuesFor(ctx, s, options)
+}
+
+func (o *Operations) bootValuesFor(ctx context.Context, s fleet.Server, options InstallOptions) (rescue.Meta, error) {
 	values := rescue.Meta{}
 	if s.UUIDOverride != "" {
 		values[rescue.MetaUUIDOverride] = s.UUIDOverride

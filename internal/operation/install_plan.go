@@ -94,12 +94,11 @@ type PhaseTime struct {
 
 // ShorterPlan is a way to be done earlier.
 type ShorterPlan struct {
-	What  string // "order the control planes first"
-	How   string // "talos-manager server install cp-1 …", or what to do; may be empty
-	Saves time.Duration
+	What  string        // "order the control planes first"
+	How   string        // "talos-manager server install cp-1 …", or what to do
+	Saves time.Duration // until all are done
+	Each  time.Duration // until one of them is done, on the average
 	End   time.Time
-	// Restarts that it saves of the budgets, if it does.
-	Restarts int
 }
 
 // PlanInstalls forecasts installs of these servers, by name or id, in this order. Nothing is changed, and no machine or
@@ -112,5 +111,7 @@ func (o *Operations) PlanInstalls(ctx context.Context, refs []string, options In
 	if err != nil {
 		return InstallPlan{}, err
 	}
-	return in.forecast(), nil
+	p := in.forecast()
+	p.Shorter = in.shorter(p)
+	return p, nil
 }
