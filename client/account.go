@@ -10,13 +10,14 @@ import (
 const (
 	HetznerCloud = "hetzner_cloud"
 	HetznerRobot = "hetzner_robot"
+	Manual       = "manual" // servers that somebody added by address
 )
 
 // Account is access to one Cloud project or one Robot login. Credentials never come back from the server.
 type Account struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
-	Provider  string    `json:"provider" enum:"hetzner_cloud,hetzner_robot"`
+	Provider  string    `json:"provider" enum:"hetzner_cloud,hetzner_robot,manual"`
 	User      string    `json:"user,omitempty" doc:"Robot webservice user; its password is not shown"`
 	Servers   int       `json:"servers" doc:"how many it lists"`
 	Problem   string    `json:"problem,omitempty" doc:"why the last check or sync failed; absent if it did not"`

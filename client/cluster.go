@@ -18,6 +18,7 @@ type Cluster struct {
 	VSwitch           *Ref         `json:"vSwitch,omitempty"`
 	PrivateNetwork    string       `json:"privateNetwork,omitempty" doc:"of its servers: 10.0.0.0/16"`
 	PrivateMTU        int          `json:"privateMTU,omitempty" doc:"absent: what the provider has"`
+	DiskPolicy        string       `json:"diskPolicy,omitempty" enum:"clean-only,wipe-ours,wipe-all" doc:"what installs of its servers may overwrite without asking; absent: clean-only"`
 	Servers           ServerCounts `json:"servers"`
 	CreatedAt         time.Time    `json:"createdAt"`
 	BootstrapServer   *Ref         `json:"bootstrapServer,omitempty" doc:"control plane that was chosen to bootstrap etcd"`
@@ -43,6 +44,7 @@ type NewCluster struct {
 	VSwitch           string `json:"vSwitch,omitempty" doc:"id"`
 	PrivateNetwork    string `json:"privateNetwork,omitempty" doc:"of its servers: 10.0.0.0/16"`
 	PrivateMTU        int    `json:"privateMTU,omitempty" doc:"absent: what the provider has"`
+	DiskPolicy        string `json:"diskPolicy,omitempty" enum:"clean-only,wipe-ours,wipe-all" doc:"what installs of its servers may overwrite without asking; absent: clean-only"`
 	Secrets           string `json:"secrets,omitempty" writeOnly:"true" doc:"secrets.yaml of talosctl gen secrets to take over; absent: made"`
 }
 
@@ -54,6 +56,7 @@ type ClusterChange struct {
 	Schematic         *string `json:"schematic,omitempty" doc:"name or id; \"\" for the plain one"`
 	PrivateNetwork    *string `json:"privateNetwork,omitempty" doc:"10.0.0.0/16"`
 	PrivateMTU        *int    `json:"privateMTU,omitempty" doc:"0: what the provider has"`
+	DiskPolicy        *string `json:"diskPolicy,omitempty" doc:"clean-only, wipe-ours or wipe-all; empty: clean-only"`
 	Why               string  `json:"why,omitempty" doc:"for those who read the events"`
 }
 

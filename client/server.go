@@ -18,8 +18,8 @@ type Server struct {
 	ID           string      `json:"id"`
 	Name         string      `json:"name" doc:"at the provider"`
 	Account      Ref         `json:"account"`
-	Provider     string      `json:"provider" enum:"hetzner_cloud,hetzner_robot"`
-	ProviderID   string      `json:"providerID" doc:"Robot server number or Cloud server id"`
+	Provider     string      `json:"provider" enum:"hetzner_cloud,hetzner_robot,manual"`
+	ProviderID   string      `json:"providerID" doc:"Robot server number or Cloud server id; ADDRESS:PORT of SSH if it was added by hand"`
 	Product      string      `json:"product,omitempty" doc:"AX41-NVMe, cx23, …"`
 	Location     string      `json:"location,omitempty" doc:"FSN1-DC8, fsn1, …"`
 	Architecture string      `json:"architecture,omitempty" enum:"amd64,arm64"`
@@ -35,6 +35,11 @@ type Server struct {
 	Assignment   *Assignment `json:"assignment,omitempty" doc:"what it is to be; absent: nothing"`
 	Operation    *Active     `json:"operation,omitempty" doc:"what is being done to it now"`
 	Facts        *Facts      `json:"facts,omitempty" doc:"what the machine said of itself in the rescue system; not in lists"`
+	Changes      []Change    `json:"changes,omitempty" doc:"what was found changed in the machine, newest first; not in lists"`
+	Installed    *Installed  `json:"installed,omitempty" doc:"what an install wrote last; not in lists"`
+	UUIDOverride string      `json:"uuidOverride,omitempty" doc:"UUID that META gives to Talos in place of the board's"`
+	RanAs        string      `json:"ranAs,omitempty" doc:"UUID by which its Talos was last seen to run"`
+	HostKeys     []string    `json:"hostKeys,omitempty" doc:"of its rescue system, as an operator gave them: SHA256:…"`
 	UUIDProblem  string      `json:"uuidProblem,omitempty" doc:"why its SMBIOS UUID cannot be used"`
 	UUIDMail     string      `json:"uuidMail,omitempty" doc:"mail to send to Hetzner about it"`
 	CreatedAt    time.Time   `json:"createdAt,omitzero" doc:"at the provider"`
@@ -58,7 +63,8 @@ type Assignment struct {
 	Config        *Ref   `json:"config,omitempty" doc:"absent: the cluster's"`
 	Schematic     *Ref   `json:"schematic,omitempty" doc:"absent: the cluster's"`
 	PrivateIP     string `json:"privateIP,omitempty" doc:"without prefix length"`
-	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…) or serial:…; absent: the only disk of 10 GB or more"`
+	InstallDisk   string `json:"installDisk,omitempty" doc:"WWID (eui.…, naa.…), serial:… or rule:…; absent: the only disk of 10 GB or more"`
+	DiskPolicy    string `json:"diskPolicy,omitempty" enum:"clean-only,wipe-ours,wipe-all" doc:"what an install may overwrite without asking; absent: the cluster's"`
 	EphemeralDisk string `json:"ephemeralDisk,omitempty" doc:"wwid:… of a disk or uuid:… of an md array"`
 	Patch         string `json:"patch,omitempty" doc:"the server's own patch, YAML, with [secret] in place of secrets; not in lists"`
 	Draft         bool   `json:"draft,omitempty" doc:"kept, but not in effect: the server cannot be installed until it is assigned without"`
@@ -70,43 +76,6 @@ type Active struct {
 	Kind  string `json:"kind"`
 	State string `json:"state" enum:"pending,running,waiting,asking"`
 	Step  string `json:"step,omitempty"`
-}
-
-// Facts are what a machine said of itself in the rescue system.
-type Facts struct {
-	At           time.Time `json:"at"`
-	UUID         string    `json:"uuid,omitempty" doc:"SMBIOS system UUID, lower case"`
-	Serial       string    `json:"serial,omitempty"`
-	Manufacturer string    `json:"manufacturer,omitempty"`
-	Product      string    `json:"product,omitempty"`
-	Firmware     string    `json:"firmware,omitempty" doc:"bios or uefi"`
-	CPU          string    `json:"cpu,omitempty"`
-	Cores        int       `json:"cores,omitempty"`
-	MemoryBytes  int64     `json:"memoryBytes,omitempty"`
-	Gateway      string    `json:"gateway,omitempty" doc:"IPv4 default gateway"`
-	NICs         []NIC     `json:"nics,omitempty"`
-	Disks        []Disk    `json:"disks,omitempty"`
-}
-
-// NIC is a network interface as the rescue system sees it.
-type NIC struct {
-	Name      string   `json:"name"`
-	MAC       string   `json:"mac"`
-	Up        bool     `json:"up"`
-	Addresses []string `json:"addresses,omitempty" doc:"with prefix length"`
-}
-
-// Disk as the rescue system sees it.
-type Disk struct {
-	ID         string   `json:"id,omitempty" doc:"what an assignment calls it: its WWID, or serial:…"`
-	Name       string   `json:"name" doc:"changes between boots, never an identity"`
-	WWID       string   `json:"wwid,omitempty"`
-	Serial     string   `json:"serial,omitempty"`
-	Model      string   `json:"model,omitempty"`
-	SizeBytes  int64    `json:"sizeBytes"`
-	Rotational bool     `json:"rotational,omitempty"`
-	Transport  string   `json:"transport,omitempty" doc:"nvme, sata, …"`
-	Contents   []string `json:"contents,omitempty" doc:"partitions, filesystems, raid membership; absent: blank"`
 }
 
 // ServerFilter chooses servers; zero fields choose all that their accounts list.
@@ -123,10 +92,31 @@ type ServerFilter struct {
 	Offset     int
 }
 
+// NewServer is a server of any make: one that has a rescue system with root SSH, or sits in Talos' maintenance mode.
+type NewServer struct {
+	Name         string `json:"name" doc:"a DNS label that no other server has"`
+	Address      string `json:"address" doc:"IP address of its rescue system or Talos, with the port of SSH unless it is 22"`
+	HostKey      string `json:"hostKey,omitempty" doc:"fingerprints of its rescue system's host keys, SHA256:…; absent: the first that answers is trusted"`
+	Architecture string `json:"architecture,omitempty" enum:"amd64,arm64" doc:"absent: amd64"`
+	Account      string `json:"account,omitempty" doc:"account of provider manual, by name or id; absent: manual, made when it is missing"`
+}
+
+// Probed is what answers at a server's address.
+type Probed struct {
+	Found       string `json:"found" enum:"nothing,rescue,installed,stranger,maintenance,talos"`
+	Text        string `json:"text" doc:"in a sentence"`
+	Hint        string `json:"hint,omitempty" doc:"what to do next"`
+	HostKey     string `json:"hostKey,omitempty" doc:"fingerprint of the SSH host key that answered"`
+	Certificate string `json:"certificate,omitempty" doc:"fingerprint of the Talos certificate that answered"`
+	Facts       *Facts `json:"facts,omitempty" doc:"what the machine said of itself"`
+}
+
 // ServerChange is what to change at the provider; nil leaves it as it is.
 type ServerChange struct {
 	Name    *string `json:"name,omitempty" doc:"new name, a DNS label"`
 	VSwitch *string `json:"vSwitch,omitempty" doc:"id of the vSwitch to move a dedicated server into; empty takes it out"`
+	Address *string `json:"address,omitempty" doc:"of a server that was added by hand: IP address, with the port of SSH unless it is 22"`
+	HostKey *string `json:"hostKey,omitempty" doc:"of a server that was added by hand: fingerprints of its rescue system's host keys, SHA256:…; empty: none is known"`
 }
 
 // AssignmentChange is what to change of an assignment; nil leaves a field as it is, empty clears it. An empty cluster
@@ -138,17 +128,12 @@ type AssignmentChange struct {
 	Schematic     *string `json:"schematic,omitempty" doc:"name or id"`
 	Hostname      *string `json:"hostname,omitempty"`
 	PrivateIP     *string `json:"privateIP,omitempty" doc:"without prefix length"`
-	InstallDisk   *string `json:"installDisk,omitempty" doc:"WWID or serial:…"`
+	InstallDisk   *string `json:"installDisk,omitempty" doc:"WWID, serial:… or rule:smallest,transport=nvme,size>=400GB,model=SAMSUNG*"`
+	DiskPolicy    *string `json:"diskPolicy,omitempty" doc:"clean-only, wipe-ours or wipe-all; empty: the cluster's"`
 	EphemeralDisk *string `json:"ephemeralDisk,omitempty" doc:"wwid:… or uuid:…"`
 	Patch         *string `json:"patch,omitempty" doc:"YAML"`
 	Draft         bool    `json:"draft,omitempty" doc:"keep it, but not in effect: the server cannot be installed until it is assigned without"`
 	Force         bool    `json:"force,omitempty" doc:"let a control plane go that etcd may still count as a member"`
-}
-
-// InstallOptions are how to install.
-type InstallOptions struct {
-	Wipe        bool   `json:"wipe,omitempty" doc:"the disk may hold data; without it an install asks before it overwrites something"`
-	ImageSHA256 string `json:"imageSHA256,omitempty" doc:"checksum of the image file, hex"`
 }
 
 // MachineConfig is the config a server has or would get, from the records as they are now.
@@ -181,6 +166,23 @@ func (c *Client) ChangeServer(ctx context.Context, ref string, change ServerChan
 	return s, c.call(ctx, http.MethodPatch, at("/servers/%s", ref), nil, change, &s)
 }
 
+// AddServer notes a server that no account lists. Nothing is asked of the machine: see ProbeServer.
+func (c *Client) AddServer(ctx context.Context, n NewServer) (s Server, err error) {
+	return s, c.call(ctx, http.MethodPost, at("/servers"), nil, n, &s)
+}
+
+// RemoveServer forgets a server that was added by hand, or that its account does not list any more. Nothing happens to
+// the machine.
+func (c *Client) RemoveServer(ctx context.Context, ref string) error {
+	return c.call(ctx, http.MethodDelete, at("/servers/%s", ref), nil, nil, nil)
+}
+
+// ProbeServer looks at what answers at the address of a server that was added by hand, and keeps what a rescue system or
+// a Talos in maintenance mode says of itself.
+func (c *Client) ProbeServer(ctx context.Context, ref string) (p Probed, err error) {
+	return p, c.call(ctx, http.MethodPost, at("/servers/%s/probe", ref), nil, nil, &p)
+}
+
 // AssignServer says what a server is to be.
 func (c *Client) AssignServer(ctx context.Context, ref string, change AssignmentChange) (s Server, err error) {
 	return s, c.call(ctx, http.MethodPatch, at("/servers/%s/assignment", ref), nil, change, &s)
@@ -189,11 +191,6 @@ func (c *Client) AssignServer(ctx context.Context, ref string, change Assignment
 // RescueServer boots a server into the rescue system and has its facts read.
 func (c *Client) RescueServer(ctx context.Context, ref string) (o Operation, err error) {
 	return o, c.call(ctx, http.MethodPost, at("/servers/%s/rescue", ref), nil, nil, &o)
-}
-
-// InstallServer puts Talos on an assigned server and makes it a node of its cluster.
-func (c *Client) InstallServer(ctx context.Context, ref string, options InstallOptions) (o Operation, err error) {
-	return o, c.call(ctx, http.MethodPost, at("/servers/%s/install", ref), nil, options, &o)
 }
 
 // MachineConfig reads the machine config of an assigned server. Reading it with secrets is noted in the events.

@@ -17,7 +17,8 @@ type AssignmentChange struct {
 	Role                       *fleet.Role
 	Hostname, PrivateIP        *string
 	InstallDisk, EphemeralDisk *string
-	Patch                      *string // the patch of the server's layer that is named "own"; "" removes it
+	DiskPolicy                 *fleet.DiskPolicy // "" is the cluster's
+	Patch                      *string           // the patch of the server's layer that is named "own"; "" removes it
 	// Force lets a control plane go that etcd may still count as a member.
 	Force bool
 	// Draft keeps the assignment, but it is not in effect: the server cannot be installed until it is assigned without.
@@ -201,6 +202,9 @@ func changed(now *snapshot, s fleet.Server, c AssignmentChange) (fleet.Assignmen
 	if c.Role != nil {
 		a.Role = *c.Role
 	}
+	if c.DiskPolicy != nil {
+		a.DiskPolicy = *c.DiskPolicy
+	}
 	if a.Role == "" {
 		a.Role = fleet.GuessRole(s.Name)
 	}
@@ -245,6 +249,9 @@ func checkAssignment(s fleet.Server, a fleet.Assignment, c fleet.Cluster) error 
 		return err
 	}
 	if err := checkPrivateIP(s, a.PrivateIP, c); err != nil {
+		return err
+	}
+	if err := a.DiskPolicy.Check(); err != nil {
 		return err
 	}
 	if err := checkInstallDisk(s, a.InstallDisk); err != nil {

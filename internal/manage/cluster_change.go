@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ type ClusterChange struct {
 	Config, Schematic               *string // names or ids; "" is none
 	PrivateNetwork                  *string
 	PrivateMTU                      *int
+	DiskPolicy                      *fleet.DiskPolicy // of installs; "" is fleet.CleanOnly
 	Why                             string
 }
 
@@ -81,6 +83,9 @@ func changedCluster(now *snapshot, c fleet.Cluster, change ClusterChange) (fleet
 			*f.to = strings.TrimSpace(*f.from)
 		}
 	}
+	if change.DiskPolicy != nil {
+		c.DiskPolicy = *change.DiskPolicy
+	}
 	if change.PrivateMTU != nil {
 		c.PrivateMTU = *change.PrivateMTU
 	}
@@ -133,6 +138,7 @@ func describeCluster(now *snapshot, was, c fleet.Cluster) string {
 		{"config", now.Configs[was.ConfigID].Name, now.Configs[c.ConfigID].Name},
 		{"schematic", now.Schematics[was.SchematicID].Name, now.Schematics[c.SchematicID].Name},
 		{"private network", was.PrivateNetwork, c.PrivateNetwork},
+		{"disk policy", string(cmp.Or(was.DiskPolicy, fleet.CleanOnly)), string(cmp.Or(c.DiskPolicy, fleet.CleanOnly))},
 		{"private MTU", fmt.Sprint(was.PrivateMTU), fmt.Sprint(c.PrivateMTU)},
 	} {
 		if f.was != f.is {

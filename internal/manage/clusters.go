@@ -21,6 +21,7 @@ type NewCluster struct {
 	VSwitchID         string
 	PrivateNetwork    string // of its servers, "10.0.0.0/16"; "" if it is not known
 	PrivateMTU        int    // 0: what the provider has
+	DiskPolicy        fleet.DiskPolicy
 	Secrets           []byte // secrets bundle to take over; nil makes one
 }
 
@@ -29,7 +30,7 @@ func (m *Manager) CreateCluster(ctx context.Context, actor string, n NewCluster)
 	c := fleet.Cluster{
 		ID: fleet.NewID(), Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
 		KubernetesVersion: n.KubernetesVersion, VSwitchID: n.VSwitchID, Secrets: n.Secrets, CreatedAt: m.Now(),
-		PrivateNetwork: n.PrivateNetwork, PrivateMTU: n.PrivateMTU,
+		PrivateNetwork: n.PrivateNetwork, PrivateMTU: n.PrivateMTU, DiskPolicy: n.DiskPolicy,
 	}
 	if c.TalosVersion == "" {
 		c.TalosVersion = machineconfig.NewestTalos()
@@ -69,6 +70,9 @@ func checkCluster(c fleet.Cluster) error {
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" || u.Path != "" && u.Path != "/" {
 		return fleet.Errorf(fleet.Invalid, "cluster %s: endpoint %q", c.Name, c.Endpoint).
 			WithHint("write it as https://HOST:6443, where HOST is a load balancer, a DNS name or the first control plane")
+	}
+	if err := c.DiskPolicy.Check(); err != nil {
+		return err
 	}
 	if err := checkPrivateNetwork(c); err != nil {
 		return err
