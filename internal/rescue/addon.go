@@ -24,7 +24,7 @@ const (
 
 // refuse is what runs if somebody starts the addon as a program: return EFI_UNSUPPORTED.
 var refuse = map[uint16][]byte{
-	pe.IMAGE_FILE_MACHINE_AMD64: {0x48, 0xb8, 3, 0, 0, 0, 0, 0, 0, 0x80, 0xc3},                    // movabs rax, 1<<63|3; ret
+	pe.IMAGE_FILE_MACHINE_AMD64: {0x48, 0xb8, 3, 0, 0, 0, 0, 0, 0, 0x80, 0xc3},                   // movabs rax, 1<<63|3; ret
 	pe.IMAGE_FILE_MACHINE_ARM64: {0x60, 0, 0x80, 0xd2, 0, 0, 0xf0, 0xf2, 0xc0, 0x03, 0x5f, 0xd6}, // mov x0, 3; movk x0, 0x8000, lsl 48; ret
 }
 

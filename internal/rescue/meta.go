@@ -53,7 +53,7 @@ func (m Meta) String() string {
 		return "nothing"
 	}
 	var out []string
-	for _, key := range slices.Sorted(maps.Keys(m)) {
+	for _, key := range sortedKeys(m) {
 		known, ok := metaNames[key]
 		text := fmt.Sprintf("%#x", key)
 		switch {
@@ -128,6 +128,8 @@ func (s *Session) ReadMeta(ctx context.Context, d fleet.Disk) (Meta, error) {
 	}
 	return metaOf(all), nil
 }
+
+func sortedKeys(m Meta) []uint8 { return slices.Sorted(maps.Keys(m)) }
 
 func metaOf(all *adv.ADV) Meta {
 	out := Meta{}

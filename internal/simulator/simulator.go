@@ -85,6 +85,7 @@ func New(o Options) (*Simulator, error) {
 		}
 		return nil
 	}
+	s.World.BootKernel = func(m *world.Machine, boot world.BootInfo) world.System { return talosnode.New(m, boot, nodes) }
 	for host, handler := range map[string]http.Handler{robotHost: s.Robot, cloudHost: s.Cloud, factoryHost: s.Factory} {
 		if err := s.serve(host, handler); err != nil {
 			s.Close()

@@ -35,6 +35,7 @@ func (h *Host) boot() {
 	h.charDevices()
 	h.smbios()
 	h.proc()
+	h.kexec()
 	h.etc()
 	h.firmware()
 	h.findDisks()

@@ -73,6 +73,7 @@ type Host struct {
 	mounts []*mounted
 	conns  map[net.Conn]bool
 	efi    []efiEntry
+	loaded *world.BootInfo // by kexec
 	order  []string
 }
 

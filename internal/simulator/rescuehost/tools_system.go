@@ -16,7 +16,7 @@ func systemTools() map[string]tool {
 	all := map[string]tool{
 		"hostname": toolHostname, "uname": toolUname, "id": toolID, "whoami": toolWhoami, "date": toolDate, "uptime": toolUptime, "nproc": toolNproc,
 		"free": toolFree, "df": toolDf, "lscpu": toolLscpu, "dmidecode": toolDmidecode, "ip": toolIP, "ethtool": toolEthtool, "smartctl": toolSmartctl,
-		"nvme": toolNvme, "efibootmgr": toolEfibootmgr, "reboot": toolReboot, "poweroff": toolReboot, "halt": toolReboot, "shutdown": toolReboot,
+		"nvme": toolNvme, "kexec": toolKexec, "efibootmgr": toolEfibootmgr, "reboot": toolReboot, "poweroff": toolReboot, "halt": toolReboot, "shutdown": toolReboot,
 		"systemctl": toolSystemctl, "installimage": toolInstallimage, "dmesg": toolDmesg, "lspci": toolLspci, "arch": toolUname, "modprobe": toolNoLVM,
 		"clear": toolNoLVM, "stty": toolNoLVM, "tty": toolTTY, "sysctl": toolSysctl,
 	}
@@ -328,7 +328,9 @@ func (c *call) end(how world.Halt) int {
 func toolSystemctl(c *call) int {
 	for _, a := range c.args {
 		switch a {
-		case "reboot", "kexec":
+		case "kexec":
+			return c.kexecExec()
+		case "reboot":
 			return c.end(world.Reboot)
 		case "poweroff", "halt":
 			return c.end(world.PowerOff)

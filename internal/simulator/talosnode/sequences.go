@@ -13,7 +13,7 @@ func (q *sequencer) boot() {
 	if q.run(n.ctx, "initialize", false, n.initialize) != nil {
 		return
 	}
-	if q.run(n.ctx, "install", false, n.finishStaged) != nil {
+	if q.run(n.ctx, "install", false, n.installPhases) != nil {
 		return
 	}
 	_ = q.run(n.ctx, "boot", false, n.bootPhases)
@@ -42,7 +42,7 @@ func (n *node) initialize() []phase {
 		one("systemRequirements", "enforceKSPPRequirements", n.step),
 		early,
 		one("usb", "waitForUSB", n.step),
-		one("meta", "reloadMeta", n.step),
+		one("meta", "reloadMeta", n.reloadMeta),
 		one("dashboard", "startDashboard", func(ctx context.Context) error { n.services.start(dashboard()); return nil }),
 		one("config", "loadConfig", n.loadConfig),
 	}

@@ -240,11 +240,15 @@ func (s ImageSpec) bootVolume() *Volume {
 }
 
 // Kernel is the Linux kernel of the image.
-func (s ImageSpec) Kernel() []byte { return filler("kernel "+s.Version+s.Arch, kernelSize) }
+func (s ImageSpec) Kernel() []byte {
+	return marked(kernelMark, kernelRecord{s.Version, s.Arch}, "kernel "+s.Version+s.Arch, kernelSize)
+}
 
 // Initramfs is the initial root file system of the image.
 func (s ImageSpec) Initramfs() []byte {
-	return filler("initramfs "+s.Version+s.Arch+s.Schematic+s.Platform, initramfsSize)
+	rec := s.record()
+	rec.Build, rec.Platform, rec.Loader = "", "", "" // the same for all of them
+	return marked(initramfsMark, rec, "initramfs "+s.Version+s.Arch+s.Schematic+s.Platform, initramfsSize)
 }
 
 // UKI is the unified kernel image: a stand-in for the PE file, with its sections as name, length and data.

@@ -74,6 +74,7 @@ type Halt int
 const (
 	Reboot Halt = iota
 	PowerOff
+	Kexec // into what Machine.Kexec was told
 )
 
 // System is what runs on a machine: a rescue system, a Talos node, an old installation. Run returns when the
@@ -95,6 +96,7 @@ type Machine struct {
 	done    chan struct{}      // the running boot's end
 	rescue  *Rescue            // armed for the next boot
 	system  System
+	next    *BootInfo // to be started by kexec
 	booted  time.Time
 	boots   int
 	faults  Faults
@@ -294,9 +296,15 @@ func (m *Machine) Buttons() <-chan struct{} { return m.buttons }
 
 // life boots again and again until the system powers off or the power is cut.
 func (m *Machine) life(ctx context.Context) {
+	halt := Reboot
 	for {
-		sys := m.boot(ctx)
-		halt := Reboot
+		var sys System
+		if halt == Kexec {
+			sys = m.kexec()
+		} else {
+			sys = m.boot(ctx)
+		}
+		halt = Reboot
 		if sys != nil {
 			halt = sys.Run(ctx)
 		} else {
@@ -327,6 +335,7 @@ func (m *Machine) boot(ctx context.Context) System {
 	}
 	m.mu.Lock()
 	armed, m.rescue = m.rescue, nil
+	m.next = nil
 	if armed != nil && time.Since(armed.At) > m.World.Real(time.Hour) {
 		armed = nil // lapsed
 	}

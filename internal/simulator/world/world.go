@@ -38,6 +38,8 @@ type World struct {
 	// if no disk of the machine boots.
 	BootRescue func(*Machine, Rescue) System
 	BootDisk   func(*Machine) System
+	// BootKernel makes the system that a running one starts by kexec.
+	BootKernel func(*Machine, BootInfo) System
 
 	speed  float64
 	shared *pool
