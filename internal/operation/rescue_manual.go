@@ -17,16 +17,6 @@ const (
 	manualGiveUp = 24 * time.Hour // a person has to come
 )
 
-// maintenanceKey has the certificate of the Talos in maintenance mode that was found in place of a rescue system.
-const maintenanceKey = "maintenance"
-
-// maintenance gives the pinned certificate of the Talos in maintenance mode that an operation works on, "" if it works
-// on a rescue system.
-func maintenance(run *workflow.Run) (pin string, err error) {
-	_, err = run.Get(maintenanceKey, &pin)
-	return pin, err
-}
-
 func (o *Operations) askManual(ctx context.Context, run *workflow.Run, s fleet.Server) error {
 	run.Log(ctx, "%s was added by hand: its rescue system, or a Talos in maintenance mode, is to be found at %s", s.Name, s.ProviderID)
 	return ctx.Err()
@@ -41,10 +31,10 @@ func (o *Operations) bootManual(ctx context.Context, run *workflow.Run, s fleet.
 	switch p.Found {
 	case FoundRescue:
 		run.Log(ctx, "%s", p.Text)
-		return run.Set(ctx, maintenanceKey, nil)
+		return run.Set(ctx, bootKey, boot{Ordered: o.Now()})
 	case FoundMaintenance:
 		run.Log(ctx, "%s, with certificate %s", p.Text, p.Certificate)
-		return run.Set(ctx, maintenanceKey, p.Certificate)
+		return run.Set(ctx, bootKey, boot{Ordered: o.Now(), Maintenance: p.Certificate})
 	}
 	return o.manualNotYet(run, s, p)
 }
@@ -57,7 +47,8 @@ func (o *Operations) manualNotYet(run *workflow.Run, s fleet.Server, p Probed) e
 
 // reachManual pins the host key of the rescue system: one that the operator gave, or the first that answers.
 func (o *Operations) reachManual(ctx context.Context, run *workflow.Run, s fleet.Server) error {
-	if pin, err := maintenance(run); err != nil || pin != "" {
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil || b.Maintenance != "" {
 		return err
 	}
 	p := o.lookSSH(ctx, s)
@@ -68,5 +59,6 @@ func (o *Operations) reachManual(ctx context.Context, run *workflow.Run, s fleet
 		run.Warn(ctx, "nobody gave a host key of %s: the first that answers is trusted", s.Name)
 	}
 	run.Log(ctx, "rescue system answers at %s with host key %s", s.ProviderID, p.HostKey)
-	return run.Set(ctx, bootKey, boot{Pins: []string{p.HostKey}})
+	b.Pins = []string{p.HostKey}
+	return run.Set(ctx, bootKey, b)
 }
