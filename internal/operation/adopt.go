@@ -85,7 +85,10 @@ func (o *Operations) isNodeOf(ctx context.Context, cluster *fleet.Cluster, s fle
 		return "", fleet.Errorf(fleet.KindOf(err), "server %s does not answer with the certificates of cluster %s: %w", s.Name, cluster.Name, err).
 			WithHint("is it in that cluster, were its secrets brought along, and is port 50000 open? Else install it: talos-manager server install %s", s.Name)
 	}
-	return version, isAs(s, id, services)
+	if err := isAs(s, id, services); err != nil {
+		return version, err
+	}
+	return version, o.ranAs(ctx, s, id.UUID)
 }
 
 // isAs compares a node with what its server is assigned to be.
@@ -97,8 +100,8 @@ func isAs(s fleet.Server, id talos.Identity, services []talos.Service) error {
 		}
 	}
 	switch {
-	case s.Facts.UUID != "" && id.UUID != s.Facts.UUID:
-		return fleet.Errorf(fleet.Refused, "the node at %s has UUID %s, server %s has %s: another machine answers", s.Address(), id.UUID, s.Name, s.Facts.UUID).
+	case s.NodeUUID() != "" && id.UUID != s.NodeUUID():
+		return fleet.Errorf(fleet.Refused, "the node at %s has UUID %s, server %s has %s: another machine answers", s.Address(), id.UUID, s.Name, s.NodeUUID()).
 			WithHint("look at Hetzner whose address it is")
 	case role != s.Assignment.Role:
 		return fleet.Errorf(fleet.Refused, "server %s runs as %s and is assigned to be %s", s.Name, role, s.Assignment.Role).

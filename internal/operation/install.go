@@ -53,7 +53,7 @@ func (o *Operations) Install(ctx context.Context, actor, ref string, options Ins
 	if err != nil {
 		return fleet.Operation{}, err
 	}
-	if err := o.mayInstall(ctx, s); err != nil {
+	if err := cmp.Or(o.mayInstall(ctx, s), o.reachableBy(s, options.Delivery)); err != nil {
 		return fleet.Operation{}, err
 	}
 	op, err := o.engine.Enqueue(ctx, workflow.New{Kind: KindInstall, ServerID: s.ID, ClusterID: s.Assignment.ClusterID, Actor: actor, Input: options})
@@ -91,9 +91,6 @@ func (o *Operations) installable(s fleet.Server) error {
 	case s.Address() == "":
 		return fleet.Errorf(fleet.Refused, "server %s has no address", s.Name).
 			WithHint("order one for it at Hetzner, then talos-manager server sync")
-	case o.URL == "":
-		return fleet.Errorf(fleet.Invalid, "machines cannot reach this program: HOST is not set").
-			WithHint("set HOST to the address under which servers reach /config, as https://talos-manager.example.com")
 	}
 	return nil
 }
@@ -119,11 +116,11 @@ func (o *Operations) installSteps() []workflow.Step {
 	steps = append(steps, o.rescueSteps()...)
 	return append(steps,
 		workflow.Step{Name: "choose the disk", Do: o.chooseDisk},
-		workflow.Step{Name: "release the disk", Do: o.releaseDisk},
-		workflow.Step{Name: "write the image", Do: o.writeImage},
-		workflow.Step{Name: "write the boot data", Do: o.writeBootData},
-		workflow.Step{Name: "clear the way for the boot", Do: o.clearBoot},
-		workflow.Step{Name: "boot Talos", Do: o.bootTalos},
+		workflow.Step{Name: "release the disk", Do: o.inRescueOnly(o.releaseDisk)},
+		workflow.Step{Name: "write the image", Do: o.inRescueOnly(o.writeImage)},
+		workflow.Step{Name: "write the boot data", Do: o.inRescueOnly(o.writeBootData)},
+		workflow.Step{Name: "clear the way for the boot", Do: o.inRescueOnly(o.clearBoot)},
+		workflow.Step{Name: "boot Talos", Do: o.inRescueOnly(o.bootTalos)},
 		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
 		workflow.Step{Name: "wait for the control plane", Do: o.waitControlPlane},
 		workflow.Step{Name: "check the node", Do: o.checkNode},
@@ -154,7 +151,11 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if err != nil {
 		return err
 	}
-	if err := o.installable(s); err != nil { // what was true when it was ordered may not be any more
+	var options InstallOptions
+	if err := run.Input(&options); err != nil {
+		return err
+	}
+	if err := cmp.Or(o.installable(s), o.reachableBy(s, options.Delivery)); err != nil { // what was true when it was ordered may not be any more
 		return err
 	}
 	if err := o.noMember(ctx, s); err != nil {

@@ -28,6 +28,11 @@ func (o *Operations) writeBootData(ctx context.Context, run *workflow.Run) error
 	}
 	defer session.Close()
 	code := rand.Text()
+	if way, err := o.delivery(run); err != nil {
+		return err
+	} else if way == fleet.Push {
+		return o.pushData(ctx, run, session, s, p)
+	}
 	if err := o.bootData(ctx, run, session, s, p, code); err != nil {
 		return err
 	}

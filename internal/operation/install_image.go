@@ -28,7 +28,7 @@ func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet
 	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true
 	if p.Image == "" {
 		var err error
-		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, via); err != nil {
+		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, options.Delivery, via); err != nil {
 			return err
 		}
 		p.Plain = false
@@ -66,7 +66,7 @@ func (o *Operations) imageWait(ctx context.Context, image string, err error) err
 // factoryImage has the factory build the image of a server: its schematic with the address of our /config. The
 // factory must know the schematic without it too: the installer image in the config, for upgrades, is of that one.
 // A factory that is down keeps nobody from an image that we may have: its name can be told without asking.
-func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made, mayHave bool) (id, image string, err error) {
+func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made, way fleet.Delivery, mayHave bool) (id, image string, err error) {
 	create := func(yaml string) (string, error) {
 		id, err := o.Factory.CreateSchematic(ctx, yaml)
 		if err != nil && mayHave && fleet.KindOf(err) == fleet.Unavailable {
@@ -75,8 +75,11 @@ func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made mana
 		}
 		return id, err
 	}
-	if _, err := create(made.Schematic.YAML); err != nil {
+	if id, err = create(made.Schematic.YAML); err != nil {
 		return "", "", err
+	}
+	if way == fleet.Push { // a machine that looks for its config elsewhere does not get to maintenance mode
+		return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
 	}
 	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
 	if err != nil {

@@ -90,20 +90,26 @@ func (o *Operations) isTheOne(ctx context.Context, run *workflow.Run, node *talo
 	if err != nil {
 		return err
 	}
-	if version.Tag != p.TalosVersion {
-		return fleet.Errorf(fleet.Refused, "server %s runs Talos %s, installed was %s", s.Name, version.Tag, p.TalosVersion).
-			WithHint("another disk with an older Talos wins the boot, or the image is not what its name says: wipe the other disks in the rescue system and install again")
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil {
+		return err
+	}
+	switch {
+	case version.Tag != p.TalosVersion && b.Maintenance != "":
+		return fleet.Errorf(fleet.Unavailable, "it runs Talos %s, and installs %s", version.Tag, p.TalosVersion)
+	case version.Tag != p.TalosVersion:
+		return otherTalos(s, version.Tag, p.TalosVersion)
 	}
 	id, err := node.Identity(ctx)
 	if err != nil {
 		return err
 	}
-	if id.UUID != s.Facts.UUID {
-		return fleet.Errorf(fleet.Refused, "the node at %s has UUID %s, server %s has %s: another machine answers", s.Address(), id.UUID, s.Name, s.Facts.UUID).
+	if id.UUID != s.NodeUUID() {
+		return fleet.Errorf(fleet.Refused, "the node at %s has UUID %s, server %s has %s: another machine answers", s.Address(), id.UUID, s.Name, s.NodeUUID()).
 			WithHint("look at Hetzner whose address it is; then install again: talos-manager operation retry %s", run.ID())
 	}
 	run.Log(ctx, "Talos %s runs, hostname %s", version.Tag, id.Hostname)
-	return nil
+	return o.ranAs(ctx, s, id.UUID)
 }
 
 const (

@@ -358,6 +358,13 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil {
+		return err
+	}
+	if b.Maintenance != "" {
+		return o.readMaintenance(ctx, run, s, b.Maintenance)
+	}
 	session, err := o.session(ctx, run, s)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (o *Operations) retryInstall(ctx context.Context, op fleet.Operation, s fle
 			return "check the node", nil, o.ensureBootstrap(ctx, op.Actor, s)
 		}
 	}
-	return "check the records", []string{bootKey, rebootKey, talosOrdersKey}, nil
+	return "check the records", []string{bootKey, rebootKey, talosOrdersKey, pushKey}, nil
 }
 
 // sameInstall refuses to go on with an install that another one overtook, or whose server is to be something else now.
@@ -92,7 +92,7 @@ func (o *Operations) cameUp(ctx context.Context, s fleet.Server) bool {
 	defer node.Close()
 	return talos.Look(ctx, func(ctx context.Context) error {
 		id, err := node.Identity(ctx)
-		if err == nil && id.UUID != s.Facts.UUID {
+		if err == nil && id.UUID != s.NodeUUID() {
 			return fleet.Errorf(fleet.Refused, "another machine answers")
 		}
 		return err
