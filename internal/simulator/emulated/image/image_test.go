@@ -118,7 +118,7 @@ func TestByUEFIWithoutAConfigItIsInMaintenanceMode(t *testing.T) {
 	if _, err := node.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: []byte("nonsense: [")}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("it takes nonsense: %v", err)
 	}
-	text := []byte("version: v1alpha1\nmachine:\n  type: worker\n")
+	text := []byte("version: v1alpha1\nmachine:\n  type: worker\ncluster: {}\n")
 	if _, err := node.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: text}); err != nil {
 		t.Fatal(err)
 	}

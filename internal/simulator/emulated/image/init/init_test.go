@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/siderolabs/go-adv/adv/talos"
+	"github.com/siderolabs/talos/pkg/machinery/meta"
 )
 
 // written is META as Talos' own library writes it: both copies.
@@ -52,6 +53,18 @@ func TestMetaOfTalosOwnLibraryIsRead(t *testing.T) {
 	}
 }
 
+func TestMetaValuesOfTheKernelCommandLineAreRead(t *testing.T) {
+	text := meta.Values{{Key: 0xb, Value: "code"}, {Key: 0xf, Value: "u-2"}}.Encode(true)
+	m := &machine{uuid: "u-1", cmdline: "talos.environment=A=b talos.environment=INSTALLER_META_BASE64=" + text}
+	if err := m.metaOfCommandLine(); err != nil || m.meta[keyCode] != "code" || m.uuid != "u-2" {
+		t.Errorf("%v, %s, %v", m.meta, m.uuid, err)
+	}
+	m = &machine{cmdline: "talos.environment=INSTALLER_META_BASE64=nonsense"}
+	if err := m.metaOfCommandLine(); err == nil {
+		t.Error("nonsense is taken")
+	}
+}
+
 func TestVariablesAreFilledInAsTalosDoes(t *testing.T) {
 	card, err := net.ParseMAC("52:54:00:00:00:01")
 	if err != nil {
@@ -79,10 +92,10 @@ func TestVariablesAreFilledInAsTalosDoes(t *testing.T) {
 
 func TestTheFirstKernelArgumentOfANameCounts(t *testing.T) {
 	line := "BOOT_IMAGE=/A/vmlinuz talos.platform=metal talos.config=http://a/?x=1 talos.config=http://b xtalos.config=no"
-	if got := argument(line, "talos.config"); got != "http://a/?x=1" {
+	if got := arguments(line, "talos.config"); len(got) != 2 || got[0] != "http://a/?x=1" {
 		t.Error(got)
 	}
-	if got := argument(line, "talos.conf"); got != "" {
+	if got := arguments(line, "talos.conf"); got != nil {
 		t.Error(got)
 	}
 }

@@ -76,11 +76,11 @@ func (m *machine) boot() error {
 	if err := m.configureNetwork(); err != nil {
 		return err
 	}
-	source := argument(m.cmdline, "talos.config")
-	if source == "" || source == "none" {
+	source := arguments(m.cmdline, "talos.config")
+	if len(source) == 0 || source[0] == "none" {
 		return m.maintain()
 	}
-	return m.fetch(source)
+	return m.fetch(source[0])
 }
 
 func mountAll() error {
@@ -111,14 +111,15 @@ func loadModules() error {
 	return nil
 }
 
-// argument finds the value of a kernel argument; the first counts, as for Talos (go-procfs First).
-func argument(cmdline, name string) string {
+// arguments are the values of a kernel argument. Of one that can be given once the first counts, as for Talos (go-procfs First).
+func arguments(cmdline, name string) []string {
+	var all []string
 	for field := range strings.FieldsSeq(cmdline) {
 		if value, ok := strings.CutPrefix(field, name+"="); ok {
-			return value
+			all = append(all, value)
 		}
 	}
-	return ""
+	return all
 }
 
 // identify asks SMBIOS and the network card who the machine is.

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/siderolabs/talos/pkg/machinery/meta"
+
 	"github.com/talos-manager/talos-manager/internal/simulator/emulated/image/console"
 )
 
@@ -33,7 +36,8 @@ const (
 // patience is how long disks may take to appear.
 const patience = 5 * time.Second
 
-// readMeta finds the partition named META and reads it. A machine may have none: one that was booted by kexec, say.
+// readMeta finds the partition named META and reads it. A Talos that is not installed yet has none; the kernel command line
+// may have values for it (talos ReloadMeta in v1alpha1_sequencer_tasks.go).
 func (m *machine) readMeta() error {
 	disks, err := metaPartitions()
 	for begun := time.Now(); err == nil && len(disks) == 0 && time.Since(begun) < patience; {
@@ -43,25 +47,53 @@ func (m *machine) readMeta() error {
 	if err != nil {
 		return err
 	}
+	if len(disks) == 0 {
+		return m.metaOfCommandLine()
+	}
 	for _, disk := range disks {
 		values, err := decodeFile("/dev/" + disk)
 		if err != nil {
 			m.say(console.Event{Name: console.Meta, Disk: disk, Text: err.Error()})
 			continue
 		}
-		shown := map[string]string{}
-		for tag, value := range values {
-			shown[fmt.Sprintf("%#x", tag)] = value
-		}
-		m.say(console.Event{Name: console.Meta, Disk: disk, Values: shown})
-		if m.meta == nil {
-			m.meta = values
-		}
-	}
-	if override := m.meta[keyUUID]; override != "" {
-		m.uuid = override
+		m.learn(disk, values)
 	}
 	return nil
+}
+
+func (m *machine) metaOfCommandLine() error {
+	for _, text := range arguments(m.cmdline, constants.KernelParamEnvironment) {
+		encoded, ok := strings.CutPrefix(text, constants.MetaValuesEnvVar+"=")
+		if !ok {
+			continue
+		}
+		list, err := meta.DecodeValues(encoded)
+		if err != nil {
+			return fmt.Errorf("META values of the kernel command line: %w", err)
+		}
+		values := map[uint32]string{}
+		for _, v := range list {
+			values[uint32(v.Key)] = v.Value
+		}
+		m.learn("", values)
+	}
+	return nil
+}
+
+// learn takes values over; the first ones win.
+func (m *machine) learn(disk string, values map[uint32]string) {
+	shown := map[string]string{}
+	for tag, value := range values {
+		shown[fmt.Sprintf("%#x", tag)] = value
+	}
+	m.say(console.Event{Name: console.Meta, Disk: disk, Values: shown})
+	if m.meta != nil {
+		return
+	}
+	m.meta = values
+	if override := values[keyUUID]; override != "" {
+		m.uuid = override
+	}
 }
 
 // metaPartitions are the names of the block devices whose partition is labelled META.

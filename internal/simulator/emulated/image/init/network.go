@@ -35,6 +35,9 @@ type platformConfig struct {
 		OutLinkName string     `yaml:"outLinkName"`
 		Flags       string     `yaml:"flags"`
 	} `yaml:"routes"`
+	Hostnames []struct {
+		Hostname string `yaml:"hostname"`
+	} `yaml:"hostnames"`
 	Resolvers []struct {
 		DNSServers []string `yaml:"dnsServers"`
 	} `yaml:"resolvers"`
@@ -107,6 +110,11 @@ func (m *machine) apply(c platformConfig) error {
 		}
 		if err := route(s, m.nic.Index, r.Destination, r.Gateway, strings.Contains(r.Flags, "onlink")); err != nil {
 			return fmt.Errorf("route to %q via %s: %w", r.Destination, r.Gateway, err)
+		}
+	}
+	for _, h := range c.Hostnames {
+		if err := unix.Sethostname([]byte(h.Hostname)); err != nil {
+			return fmt.Errorf("hostname %q: %w", h.Hostname, err)
 		}
 	}
 	var servers bytes.Buffer

@@ -17,7 +17,9 @@ import (
 	"os"
 	"time"
 
+	talosx509 "github.com/siderolabs/crypto/x509"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -44,7 +46,7 @@ func main() {
 	}
 }
 
-// serve answers the API for good.
+// serve answers the API for good: everybody's until a config comes, then only those whom the config's cluster knows.
 func serve(say func(console.Event)) error {
 	v, err := look()
 	if err != nil {
@@ -61,20 +63,54 @@ func serve(say func(console.Event)) error {
 	if err != nil {
 		return err
 	}
-	s := apid.New(apid.Options{
-		Maintenance: true,
-		Certificate: func() (*tls.Certificate, error) { return own, nil },
-		Register: func(r grpc.ServiceRegistrar) {
-			store.Register(r)
-			machine.RegisterMachineServiceServer(r, &service{say: say, version: v.Version})
-		},
-	})
+	configs := make(chan config.Provider, 1)
+	register := func(r grpc.ServiceRegistrar) {
+		store.Register(r)
+		machine.RegisterMachineServiceServer(r, &service{say: say, version: v.Version, configs: configs})
+	}
+	open := apid.New(apid.Options{Maintenance: true, Certificate: func() (*tls.Certificate, error) { return own, nil }, Register: register})
 	l, err := net.Listen("tcp", ":"+apid.Port)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(own.Certificate[0])
 	say(console.Event{Name: console.Maintenance, SHA256: hex.EncodeToString(sum[:])})
+	ended := make(chan error, 1)
+	go func() { ended <- open.Serve(l) }()
+	c := <-configs
+	open.Stop(10 * time.Second) // the answer is on its way
+	if err := <-ended; err != nil {
+		return err
+	}
+	return serveCluster(c, register)
+}
+
+// serveCluster answers with the certificates of the config's cluster. A worker has no key to make one with: other nodes of
+// its cluster would give it one, and nothing answers until then.
+func serveCluster(c config.Provider, register func(grpc.ServiceRegistrar)) error {
+	ca := c.Machine().Security().IssuingCA()
+	if ca == nil || len(ca.Key) == 0 {
+		return nil
+	}
+	authority, err := talosx509.NewCertificateAuthorityFromCertificateAndKey(ca)
+	if err != nil {
+		return err
+	}
+	pair, err := talosx509.NewKeyPair(authority, talosx509.CommonName("talos"), talosx509.DNSNames([]string{"talos"}),
+		talosx509.NotBefore(time.Now().Add(-time.Hour)), talosx509.NotAfter(time.Now().Add(24*time.Hour)),
+		talosx509.KeyUsage(x509.KeyUsageDigitalSignature), talosx509.ExtKeyUsage([]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}))
+	if err != nil {
+		return err
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(ca.Crt)
+	s := apid.New(apid.Options{
+		Certificate: func() (*tls.Certificate, error) { return pair.Certificate, nil }, ClientCAs: func() *x509.CertPool { return clients }, Register: register,
+	})
+	l, err := net.Listen("tcp", ":"+apid.Port)
+	if err != nil {
+		return err
+	}
 	return s.Serve(l)
 }
 
@@ -104,6 +140,7 @@ type service struct {
 	machine.UnimplementedMachineServiceServer
 	say     func(console.Event)
 	version string
+	configs chan<- config.Provider // takes one
 }
 
 // Version implements machine.MachineServiceServer.
@@ -115,13 +152,22 @@ func (s *service) Version(context.Context, *emptypb.Empty) (*machine.VersionResp
 
 // ApplyConfiguration implements machine.MachineServiceServer.
 func (s *service) ApplyConfiguration(_ context.Context, in *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
-	if _, err := configloader.NewFromBytes(in.GetData()); err != nil {
+	c, err := configloader.NewFromBytes(in.GetData())
+	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !c.CompleteForBoot() {
+		return nil, status.Error(codes.InvalidArgument, "this machine waits for a whole config")
 	}
 	answer := &machine.ApplyConfiguration{Mode: machine.ApplyConfigurationRequest_NO_REBOOT, ModeDetails: "Applied configuration without a reboot"}
 	if in.GetDryRun() {
 		answer.ModeDetails = "Dry run summary:\nnothing was changed"
 		return &machine.ApplyConfigurationResponse{Messages: []*machine.ApplyConfiguration{answer}}, nil
+	}
+	select {
+	case s.configs <- c:
+	default:
+		return nil, status.Error(codes.FailedPrecondition, "this machine has a config already")
 	}
 	sum := sha256.Sum256(in.GetData())
 	s.say(console.Event{Name: console.Applied, Bytes: len(in.GetData()), SHA256: hex.EncodeToString(sum[:]), Text: string(in.GetData()[:min(len(in.GetData()), 160)])})
