@@ -103,7 +103,8 @@ type PhaseTime struct {
 type ShorterPlan struct {
 	What    string    `json:"what"`
 	How     string    `json:"how,omitempty" doc:"a command"`
-	Seconds float64   `json:"savesSeconds"`
+	Seconds float64   `json:"savesSeconds" doc:"until all are done"`
+	Each    float64   `json:"savesSecondsEach,omitempty" doc:"until one of them is done, on the average"`
 	End     time.Time `json:"end,omitzero"`
 }
 

@@ -44,7 +44,7 @@ func (a *api) createCluster(ctx context.Context, in *body[client.NewCluster]) (*
 	c, err := a.Manager.CreateCluster(ctx, access.Actor(ctx), manage.NewCluster{
 		Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
 		KubernetesVersion: n.KubernetesVersion, Config: n.Config, Schematic: n.Schematic, VSwitchID: n.VSwitch,
-		PrivateNetwork: n.PrivateNetwork, PrivateMTU: n.PrivateMTU, Secrets: secrets,
+		PrivateNetwork: n.PrivateNetwork, PrivateMTU: n.PrivateMTU, Secrets: secrets, DiskPolicy: fleet.DiskPolicy(n.DiskPolicy),
 	})
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (a *api) updateCluster(ctx context.Context, in *struct {
 func clusterChangeFrom(c client.ClusterChange) manage.ClusterChange {
 	return manage.ClusterChange{
 		TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion, Config: c.Config, Schematic: c.Schematic,
-		PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, Why: c.Why,
+		PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), Why: c.Why,
 	}
 }
 
@@ -115,7 +115,7 @@ func (a *api) clusters(ctx context.Context, all ...fleet.Cluster) ([]client.Clus
 		out = append(out, client.Cluster{
 			ID: c.ID, Name: c.Name, Endpoint: c.Endpoint, TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion,
 			Config: n.some(c.ConfigID), Schematic: n.some(c.SchematicID), VSwitch: n.some(c.VSwitchID), Servers: count(servers),
-			PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU,
+			PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, DiskPolicy: string(c.DiskPolicy),
 			CreatedAt: c.CreatedAt, BootstrapServer: n.some(c.BootstrapServerID), BootstrappedAt: c.BootstrappedAt,
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
-	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
@@ -108,8 +107,8 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 		}
 		out.Assignment.Patch = own.Text(fleet.PatchOwn)
 	}
-	if s.Facts.At.IsZero() {
-		return out, nil
+	if err := a.installed(ctx, s, &out); err != nil || s.Facts.At.IsZero() {
+		return out, err
 	}
 	out.Facts = facts(s.Facts)
 	if err := fleet.CheckUUID(s.Name, s.Facts.UUID); err != nil {
@@ -138,10 +137,40 @@ func (a *api) changeServer(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
+	if in.Body.Address != nil || in.Body.HostKey != nil {
+		change := manage.AddressChange{Address: in.Body.Address, HostKey: in.Body.HostKey}
+		if _, err := a.Manager.ChangeServerAddress(ctx, actor, s.ID, change); err != nil {
+			return nil, err
+		}
+	}
 	if s, err = a.store.Server(ctx, s.ID); err != nil {
 		return nil, err
 	}
 	return answer(a.whole(ctx, s))
+}
+
+func (a *api) addServer(ctx context.Context, in *body[client.NewServer]) (*body[client.Server], error) {
+	n := in.Body
+	s, err := a.Manager.AddServer(ctx, access.Actor(ctx), manage.NewServer{
+		Name: n.Name, Address: n.Address, HostKey: n.HostKey, Architecture: fleet.Architecture(n.Architecture), Account: n.Account,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer(a.whole(ctx, s))
+}
+
+func (a *api) removeServer(ctx context.Context, in *ByRef) (*nothing, error) {
+	return nil, a.Manager.RemoveServer(ctx, access.Actor(ctx), in.Ref)
+}
+
+func (a *api) probeServer(ctx context.Context, in *ByRef) (*body[client.Probed], error) {
+	p, err := a.Operations.Probe(ctx, in.Ref)
+	out := client.Probed{Found: string(p.Found), Text: p.Text, Hint: p.Hint, HostKey: p.HostKey, Certificate: p.Certificate}
+	if !p.Facts.At.IsZero() {
+		out.Facts = facts(p.Facts)
+	}
+	return answer(out, err)
 }
 
 func (a *api) assignServer(ctx context.Context, in *struct {
@@ -159,25 +188,12 @@ func (a *api) assignServer(ctx context.Context, in *struct {
 func assignmentFrom(c client.AssignmentChange) manage.AssignmentChange {
 	return manage.AssignmentChange{
 		Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic, Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP,
-		InstallDisk: c.InstallDisk, EphemeralDisk: c.EphemeralDisk, Patch: c.Patch, Force: c.Force, Draft: c.Draft,
+		InstallDisk: c.InstallDisk, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), EphemeralDisk: c.EphemeralDisk, Patch: c.Patch, Force: c.Force, Draft: c.Draft,
 	}
 }
 
 func (a *api) rescueServer(ctx context.Context, in *ByRef) (*body[client.Operation], error) {
 	o, err := a.Operations.Rescue(ctx, access.Actor(ctx), in.Ref)
-	return a.started(ctx, o, err)
-}
-
-func (a *api) installServer(ctx context.Context, in *struct {
-	ByRef
-	Body *client.InstallOptions
-},
-) (*body[client.Operation], error) {
-	options := operation.InstallOptions{}
-	if in.Body != nil {
-		options = operation.InstallOptions{Wipe: in.Body.Wipe, ImageSHA256: in.Body.ImageSHA256}
-	}
-	o, err := a.Operations.Install(ctx, access.Actor(ctx), in.Ref, options)
 	return a.started(ctx, o, err)
 }
 
@@ -207,25 +223,8 @@ func server(s fleet.Server, n names, active *client.Active) client.Server {
 	if a := s.Assignment; a.Assigned() {
 		out.Assignment = &client.Assignment{
 			Cluster: n.ref(a.ClusterID), Role: string(a.Role), Hostname: s.Hostname(), Config: n.some(a.ConfigID),
-			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, EphemeralDisk: a.EphemeralDisk, Draft: a.Draft,
+			Schematic: n.some(a.SchematicID), PrivateIP: a.PrivateIP, InstallDisk: a.InstallDisk, DiskPolicy: string(a.DiskPolicy), EphemeralDisk: a.EphemeralDisk, Draft: a.Draft,
 		}
-	}
-	return out
-}
-
-func facts(f fleet.Facts) *client.Facts {
-	out := &client.Facts{
-		At: f.At, UUID: f.UUID, Serial: f.Serial, Manufacturer: f.Manufacturer, Product: f.Product, Firmware: f.Firmware,
-		CPU: f.CPU, Cores: f.Cores, MemoryBytes: f.MemoryBytes, Gateway: f.Gateway,
-	}
-	for _, n := range f.NICs {
-		out.NICs = append(out.NICs, client.NIC{Name: n.Name, MAC: n.MAC, Up: n.Up, Addresses: n.Addresses})
-	}
-	for _, d := range f.Disks {
-		out.Disks = append(out.Disks, client.Disk{
-			ID: d.ID(), Name: d.Name, WWID: d.WWID, Serial: d.Serial, Model: d.Model, SizeBytes: d.SizeBytes,
-			Rotational: d.Rotational, Transport: d.Transport, Contents: d.Contents,
-		})
 	}
 	return out
 }
