@@ -207,3 +207,31 @@ func TestRefusalEndsWithinAMinute(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 }
+
+// A reset would end what Hetzner does with the server in the middle.
+func TestAServerThatHetznerWorksOnIsNotRestarted(t *testing.T) {
+	s := open(t, 1, hetzner.CloudOptions{})
+	d := New(s.options())
+	if _, err := d.Server(t.Context(), "4711"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status string
+		kind   fleet.Kind
+	}{{"migrating", fleet.Conflict}, {"rebuilding", fleet.Conflict}, {"initializing", fleet.Conflict}, {"deleting", fleet.NotFound}} {
+		s.cloud.Hold(s.machines[0], c.status, time.Hour)
+		if _, err := d.Resets(t.Context(), "4711"); fleet.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.status) && c.status != "deleting" || fleet.HintOf(err) == "" {
+			t.Errorf("%s: %v, hint %q", c.status, err, fleet.HintOf(err))
+		}
+		if err := d.Restart(t.Context(), "4711"); fleet.KindOf(err) != c.kind {
+			t.Errorf("restart while %s: %v", c.status, err)
+		}
+		if err := d.Reset(t.Context(), "4711", provider.HardReset); fleet.KindOf(err) != c.kind {
+			t.Errorf("reset while %s: %v", c.status, err)
+		}
+	}
+	s.cloud.Hold(s.machines[0], "", time.Hour) // it runs, and is locked
+	if err := d.Reset(t.Context(), "4711", provider.HardReset); fleet.KindOf(err) != fleet.Conflict {
+		t.Errorf("locked: %v", err)
+	}
+}

@@ -38,6 +38,8 @@ func Driver(t *testing.T, p Provider) {
 		{"arm outlives a refusal that passes", armBusy},
 		{"arm gives up on a refusal that stays", armBusyForever},
 		{"restart starts a server that is off", restartOff},
+		{"the resets of a server are named, mildest first, and each of them boots it", eachReset},
+		{"a server that is off is offered power alone", resetOff},
 		{"host keys are those of the boot that was asked for", hostKeys},
 		{"an ended context ends a call", ended},
 	} {
@@ -273,9 +275,13 @@ func armAndRestart(t *testing.T, p Provider) {
 func armReplaces(t *testing.T, p Provider) {
 	a, ours := p.Open(t, 1), NewKey(t)
 	d, id := a.Driver(nil), a.Servers[0]
-	arm(t, d, id, NewKey(t))
+	if replaced := arm(t, d, id, NewKey(t)); replaced != "" {
+		t.Errorf("nothing was armed, and it says that it replaced %s", replaced)
+	}
 	must(t, d.EnsureKey(t.Context(), "ours", ours))
-	arm(t, d, id, ours)
+	if replaced := arm(t, d, id, ours); replaced == "" {
+		t.Error("it does not say that it replaced somebody else's")
+	}
 	must(t, d.Restart(t.Context(), id))
 	awaitRescue(t, a, id, ours)
 }
@@ -302,6 +308,47 @@ func restartOff(t *testing.T, p Provider) {
 	d, id := a.Driver(nil), a.Servers[0]
 	a.PowerOff(id)
 	must(t, d.Restart(t.Context(), id))
+	eventually(t, "power", func() bool {
+		power, err := d.Power(t.Context(), id)
+		must(t, err)
+		return power == fleet.PowerOn
+	})
+}
+
+func eachReset(t *testing.T, p Provider) {
+	a, key := p.Open(t, 1), NewKey(t)
+	d, id := a.Driver(nil), a.Servers[0]
+	offered, err := d.Resets(t.Context(), id)
+	must(t, err)
+	order := []provider.Reset{provider.SoftReset, provider.HardReset, provider.PowerCycle}
+	if len(offered) == 0 || !slices.IsSortedFunc(offered, func(a, b provider.Reset) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+		t.Fatalf("offered are %v", offered)
+	}
+	for _, kind := range offered {
+		if kind == provider.SoftReset { // what runs here may ignore it: the order must be taken
+			must(t, d.Reset(t.Context(), id, kind))
+			continue
+		}
+		arm(t, d, id, key)
+		must(t, d.Reset(t.Context(), id, kind))
+		awaitRescue(t, a, id, key)
+	}
+	wantKind(t, d.Reset(t.Context(), id, "no such reset"), fleet.Invalid, fleet.Conflict)
+	wantKind(t, d.Reset(t.Context(), "99999999", offered[0]), fleet.NotFound)
+	_, err = d.Resets(t.Context(), "99999999")
+	wantKind(t, err, fleet.NotFound)
+}
+
+func resetOff(t *testing.T, p Provider) {
+	a := p.Open(t, 1)
+	d, id := a.Driver(nil), a.Servers[0]
+	a.PowerOff(id)
+	offered, err := d.Resets(t.Context(), id)
+	must(t, err)
+	if !slices.Equal(offered, []provider.Reset{provider.PowerOn}) {
+		t.Fatalf("offered are %v", offered)
+	}
+	must(t, d.Reset(t.Context(), id, provider.PowerOn))
 	eventually(t, "power", func() bool {
 		power, err := d.Power(t.Context(), id)
 		must(t, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -478,5 +479,47 @@ func TestIPGivesGatewayAndMask(t *testing.T) {
 	ip, err := NewClient(s.options()).IP(t.Context(), "203.0.113.1")
 	if err != nil || ip.IP != "203.0.113.1" || ip.Gateway == "" || ip.Mask == 0 || ip.Locked {
 		t.Errorf("got %+v, %v", ip, err)
+	}
+}
+
+func TestBothFamiliesOfBoardsSayTheirResets(t *testing.T) {
+	s := open(t, 2, hetzner.RobotOptions{SoftwareReset: func(m *world.Machine) bool { return m.Number == 322 }})
+	for id, want := range map[string][]provider.Reset{
+		"321": {provider.HardReset, provider.PowerCycle},
+		"322": {provider.SoftReset, provider.HardReset},
+	} {
+		if got, err := New(s.options()).Resets(t.Context(), id); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s offers %v, %v; want %v", id, got, err, want)
+		}
+	}
+	if err := New(s.options()).Reset(t.Context(), "321", provider.SoftReset); fleet.KindOf(err) != fleet.Invalid {
+		t.Errorf("a soft reset that the board lacks: %v", err)
+	}
+}
+
+func TestATechnicianIsNotDisturbed(t *testing.T) {
+	s := open(t, 1, hetzner.RobotOptions{})
+	s.robot.Inject(hetzner.Fault{Method: "POST", Path: "/reset/*", Status: 409, Code: "RESET_MANUAL_ACTIVE", Message: "manual reset is already active"})
+	err := New(s.options()).Reset(t.Context(), "321", provider.HardReset)
+	if !errors.Is(err, provider.ErrTechnician) || fleet.KindOf(err) != fleet.Refused || !strings.Contains(fleet.HintOf(err), "wait for the mail") {
+		t.Errorf("got %v (%s), hint %q", err, fleet.KindOf(err), fleet.HintOf(err))
+	}
+}
+
+func TestAnActivationOfSomebodyElseIsNamed(t *testing.T) {
+	s := open(t, 1, hetzner.RobotOptions{})
+	d, theirs, ours := New(s.options()), providertest.NewKey(t), providertest.NewKey(t)
+	if err := d.EnsureKey(t.Context(), "ops of others", theirs); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ArmRescue(t.Context(), "321", theirs); err != nil {
+		t.Fatal(err)
+	}
+	replaced, err := d.ArmRescue(t.Context(), "321", ours)
+	if err != nil || !strings.Contains(replaced, "ops of others") {
+		t.Errorf("replaced %q, %v", replaced, err)
+	}
+	if replaced, err = d.ArmRescue(t.Context(), "321", ours); err != nil || replaced != "" {
+		t.Errorf("our own was replaced by %q, %v", replaced, err)
 	}
 }

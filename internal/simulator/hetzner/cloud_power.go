@@ -34,6 +34,24 @@ func (cl *Cloud) work(c *cloudCall, v *virtual, command string, took time.Durati
 	return a
 }
 
+// Hold has a server be in a status, locked, for a time: Hetzner works on it. Its project must have asked for it before.
+func (cl *Cloud) Hold(m *world.Machine, status string, took time.Duration) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	v, a := cl.projects[m.Project].servers[m], &action{Command: "migrate_server"}
+	v.running, v.phase = a, status
+	cl.world.Go(func(ctx context.Context) {
+		if !cl.world.Sleep(ctx, took) {
+			return
+		}
+		cl.mu.Lock()
+		defer cl.mu.Unlock()
+		if v.running == a {
+			v.running, v.phase = nil, ""
+		}
+	})
+}
+
 // on is an action of a server, refused with 423 while another runs.
 func (cl *Cloud) on(handle func(*cloudCall, *virtual) answer) func(*cloudCall) answer {
 	return cl.withServer(func(c *cloudCall, v *virtual) answer {

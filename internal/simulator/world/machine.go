@@ -55,6 +55,8 @@ type Faults struct {
 	TalosNeverComes   bool          // the installed image does not boot
 	WrongTalosVersion string        // the image comes up as this version, whatever was written
 	ResetIgnored      int           // so many resets do nothing
+	RebootHangs       int           // so many reboots by the system itself hang in its shutdown
+	KeysIgnored       bool          // systems ignore Ctrl-Alt-Del and the power button
 	SSHDrops          int           // so many SSH sessions break in their middle
 }
 
@@ -275,7 +277,7 @@ func (m *Machine) Button() {
 		m.PowerOn()
 		return
 	}
-	if m.System() == nil {
+	if m.System() == nil || m.Faulty().KeysIgnored {
 		return
 	}
 	select {
@@ -286,6 +288,9 @@ func (m *Machine) Button() {
 
 // CtrlAltDel presses these keys; a system that is no Keyboard ignores them.
 func (m *Machine) CtrlAltDel() {
+	if m.Faulty().KeysIgnored {
+		return
+	}
 	if k, ok := m.System().(Keyboard); ok {
 		k.CtrlAltDel()
 	}
@@ -316,6 +321,9 @@ func (m *Machine) life(ctx context.Context) {
 			m.on = false
 		}
 		m.mu.Unlock()
+		if halt == Reboot && sys != nil && ctx.Err() == nil && m.TakeFault(func(f *Faults) *int { return &f.RebootHangs }) {
+			<-ctx.Done() // on, and dark
+		}
 		if ctx.Err() != nil || halt == PowerOff {
 			return
 		}
