@@ -10,6 +10,7 @@ if ! grep -qE "^[^ ]+ $vars [^ ]+ rw" /proc/mounts; then # rescue systems have i
 	mount -o remount,rw "$vars"
 	trap 'mount -o remount,ro "$vars"' EXIT
 fi
-if efibootmgr | grep -q '^BootNext:'; then efibootmgr -q -N; fi
+case $(efibootmgr) in *BootNext:*) efibootmgr -q -N ;; esac
 efibootmgr -q -o "$1"
-efibootmgr | grep -qix "BootOrder: $1" || { echo "the firmware does not keep the boot order $1" >&2; exit 74; }
+kept=$(efibootmgr)
+grep -qix "BootOrder: $1" <<<"$kept" || { echo "the firmware does not keep the boot order $1" >&2; exit 74; }

@@ -8,4 +8,5 @@ set -euo pipefail
 sgdisk -c "$2:$3" "$1" >/dev/null
 # The kernel does not look at a table again while a partition is in use; the new label counts from the next boot.
 blockdev --rereadpt "$1" 2>/dev/null || true
-sgdisk -i "$2" "$1" | grep -qF "Partition name: '$3'" || { echo "partition $2 of $1 keeps its label" >&2; exit 74; }
+kept=$(sgdisk -i "$2" "$1")
+grep -qF "Partition name: '$3'" <<<"$kept" || { echo "partition $2 of $1 keeps its label" >&2; exit 74; }
