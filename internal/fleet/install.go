@@ -68,6 +68,7 @@ type Installed struct {
 	ClusterID string
 	Cluster   string // its name then
 	At        time.Time
+	Boot      BootMethod // BootKexec if Talos installed itself; its config says where to
 }
 
 // NodeUUID is the UUID by which the machine's Talos goes: the override in META where we wrote one, else the board's.

@@ -86,6 +86,9 @@ func (in *Input) key(secrets Key) Key {
 	if in.KubeSpan {
 		write(h, "KubeSpan")
 	}
+	if in.InstallsItself {
+		write(h, "installs itself")
+	}
 	for _, p := range in.Patches {
 		write(h, "patch")
 		write(h, p.Name)

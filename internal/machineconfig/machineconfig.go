@@ -25,6 +25,8 @@ type Input struct {
 	InstallImage      string // installer image, kept for upgrades
 	InstallDisk       string // see fleet.Assignment; "" where the disk has no identity
 	EphemeralDisk     string // see fleet.Assignment
+	// InstallsItself: no image is written for it. Talos is started in memory, and the config says where to install it.
+	InstallsItself bool
 	KubeSpan          bool
 	Patches           []Patch // in order; later ones win
 	Variables         Variables

@@ -7,8 +7,11 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/siderolabs/talos/pkg/machinery/cel"
+	"github.com/siderolabs/talos/pkg/machinery/cel/celenv"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/network"
+	"github.com/siderolabs/talos/pkg/machinery/config/types/runtime"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
 	"github.com/siderolabs/talos/pkg/machinery/nethelpers"
 )
@@ -33,8 +36,12 @@ func (in *Input) own(contract *config.VersionContract) []step {
 	if name := in.Variables["hostname"]; name != "" {
 		out = append(out, ownStep("hostname", func(d *documents) { setHostname(d, contract, name) }))
 	}
-	if in.InstallDisk != "" && !contract.UnattendedInstallConfig() {
+	switch {
+	case in.InstallDisk == "":
+	case !contract.UnattendedInstallConfig():
 		out = append(out, ownStep("install disk", func(d *documents) { setInstallDisk(d, in.InstallDisk) }))
+	case in.InstallsItself:
+		out = append(out, ownStep("install disk", func(d *documents) { d.list = append(d.list, document{Document: unattended(in)}) }))
 	}
 	if in.KubeSpan {
 		out = append(out, ownStep("KubeSpan", func(d *documents) { setKubeSpan(d, contract) }))
@@ -98,13 +105,28 @@ func yieldHostname(d *documents, name string) {
 }
 
 // setInstallDisk names the disk that upgrades and a reinstall use by what never changes between boots. Since 1.14
-// the install section is a document of its own, which is left out: the image is on the disk already.
+// the install section is a document of its own, which is left out where the image is on the disk already.
 func setInstallDisk(d *documents, disk string) {
 	install := owned[*v1alpha1.Config](d).MachineConfig.MachineInstall
 	if install == nil {
 		return
 	}
 	install.InstallDiskSelector = ownSelector(disk)
+}
+
+// unattended has a Talos that runs in memory install itself, and reboot into what it installed. On an installed node it
+// says nothing that is not so already.
+func unattended(in *Input) *runtime.UnattendedInstallConfigV1Alpha1 {
+	field, id := "disk.wwid", in.InstallDisk
+	if serial, ok := strings.CutPrefix(id, "serial:"); ok {
+		field, id = "disk.serial", serial
+	}
+	doc := runtime.NewUnattendedInstallConfigV1Alpha1()
+	doc.Reboot = new(true)
+	doc.Installer.Image = in.InstallImage
+	doc.ProvisioningSpec.DiskSelector.Match = cel.MustExpression(cel.ParseBooleanExpression(fmt.Sprintf("%s == %q", field, id), celenv.DiskLocator()))
+	doc.ProvisioningSpec.Wipe = new(true)
+	return doc
 }
 
 func ownSelector(disk string) *v1alpha1.InstallDiskSelector {

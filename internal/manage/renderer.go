@@ -212,7 +212,8 @@ func (n *snapshot) fill(made *Made, s fleet.Server) error {
 		Server: s.Name, ClusterName: c.Name, Endpoint: strings.TrimSuffix(c.Endpoint, "/"), Secrets: c.Secrets,
 		TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion, Role: s.Assignment.Role,
 		InstallDisk: s.InstallDisk(), EphemeralDisk: s.Assignment.EphemeralDisk,
-		InstallImage: made.Config.InstallImage, KubeSpan: made.Config.KubeSpan,
+		InstallsItself: s.Installed.Boot == fleet.BootKexec,
+		InstallImage:   made.Config.InstallImage, KubeSpan: made.Config.KubeSpan,
 	}
 	// What a running cluster runs wins: a node of another version could not join it, or would break it.
 	if v := made.Config.KubernetesVersion; v != "" && c.BootstrappedAt.IsZero() {

@@ -203,7 +203,7 @@ func (s *Store) SetRanAs(ctx context.Context, id, uuid string) error {
 func (s *Store) SetInstalled(ctx context.Context, id string, what fleet.Installed) error {
 	return s.write(ctx, "note what was installed on server "+id, func(t *tx) error {
 		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET installed = $2 WHERE id = $1`, id, encode(what)))
-		t.told("servers", id)
+		t.changed("servers", id) // the config of a server that installs itself says where to
 		return one(n, err, "server", id)
 	})
 }
