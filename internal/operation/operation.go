@@ -28,10 +28,12 @@ import (
 
 // Kinds of operations, as stored.
 const (
-	KindRescue    = "server.rescue"
-	KindInstall   = manage.InstallKind
-	KindVSwitch   = "server.vswitch"
-	KindBootstrap = "cluster.bootstrap"
+	KindRescue  = "server.rescue"
+	KindInstall = manage.InstallKind
+	KindVSwitch = "server.vswitch"
+	// KindRecoverUUID gives Talos the UUID back by which it ran before the board was exchanged.
+	KindRecoverUUID = "server.recover-uuid"
+	KindBootstrap   = "cluster.bootstrap"
 )
 
 // Env is what operations work with.
@@ -85,7 +87,7 @@ func (o *Operations) Use(engine *workflow.Engine) { o.engine = engine }
 
 // Kinds lists the operations for the engine.
 func (o *Operations) Kinds() []workflow.Kind {
-	return []workflow.Kind{o.rescueKind(), o.installKind(), o.vswitchKind(), o.bootstrapKind()}
+	return []workflow.Kind{o.rescueKind(), o.installKind(), o.vswitchKind(), o.recoverUUIDKind(), o.bootstrapKind()}
 }
 
 // pace scales a duration of the real world to the world we work in.

@@ -43,6 +43,8 @@ func (o *Operations) retryFrom(ctx context.Context, op fleet.Operation) (step st
 		return "ask for the rescue system", []string{bootKey}, mayRescue(s)
 	case KindInstall:
 		return o.retryInstall(ctx, op, s)
+	case KindRecoverUUID:
+		return "ask for the rescue system", []string{bootKey, rebootKey, talosOrdersKey}, mayRescue(s)
 	}
 	return "", nil, nil
 }

@@ -114,7 +114,10 @@ func (n *node) acquire(ctx context.Context) bool {
 	if found != nil {
 		n.setConfig(found)
 		if found.CompleteForBoot() {
-			n.setPersistent(found)
+			if err := n.setPersistent(found); err != nil {
+				n.log("machined", "failed to write the config to %s: %v", stateLabel, err)
+				return false
+			}
 		}
 	}
 	return true
@@ -147,6 +150,9 @@ func (n *node) sources() []source {
 }
 
 func (n *node) fromState(context.Context) ([]byte, error) {
+	if err := n.unlock(stateLabel); err != nil {
+		return nil, err
+	}
 	if data := n.file(stateLabel, configFile); len(data) > 0 {
 		return data, nil
 	}

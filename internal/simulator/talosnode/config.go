@@ -93,6 +93,9 @@ func (n *node) setPersistent(cfg config.Provider) error {
 		err = n.provision()
 	}
 	if err == nil {
+		err = n.lock(cfg, stateLabel)
+	}
+	if err == nil {
 		err = n.setFile(stateLabel, configFile, data)
 	}
 	if err != nil {

@@ -54,6 +54,12 @@ func (n *node) mountEphemeral(ctx context.Context) error {
 	if err := n.provision(); err != nil {
 		return err
 	}
+	if err := n.lock(n.config(), ephemeral); err != nil {
+		return err
+	}
+	if err := n.unlock(ephemeral); err != nil {
+		return err
+	}
 	return n.pass(ctx, ephemeralTime)
 }
 
