@@ -39,7 +39,7 @@ func Open(ctx context.Context, talosconfig []byte, address string, dial Dialer) 
 	if err != nil {
 		return nil, fmt.Errorf("talosconfig: %w", err)
 	}
-	c, err := client.New(ctx, append(dialOptions(dial), client.WithConfig(config), client.WithEndpoints(bracket(address)))...)
+	c, err := client.New(ctx, append(dialOptions(dial), client.WithConfig(config), client.WithEndpoints(address))...)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", address, err)
 	}
@@ -62,7 +62,7 @@ func OpenMaintenance(ctx context.Context, address, pin string, dial Dialer) (*No
 		}
 	}
 	var err error
-	if n.c, err = client.New(ctx, append(dialOptions(dial), client.WithTLSConfig(config), client.WithEndpoints(bracket(address)))...); err != nil {
+	if n.c, err = client.New(ctx, append(dialOptions(dial), client.WithTLSConfig(config), client.WithEndpoints(address))...); err != nil {
 		return nil, fmt.Errorf("node %s: %w", address, err)
 	}
 	return n, nil
@@ -105,13 +105,6 @@ func dialOptions(dial Dialer) []client.OptionFunc {
 	}
 	return []client.OptionFunc{client.WithGRPCDialOptions(grpc.WithContextDialer(
 		func(ctx context.Context, addr string) (net.Conn, error) { return dial(ctx, "tcp", addr) }))}
-}
-
-func bracket(address string) string {
-	if ip := net.ParseIP(address); ip != nil && ip.To4() == nil {
-		return "[" + address + "]"
-	}
-	return address
 }
 
 // Close ends the connection.

@@ -9,7 +9,9 @@ import (
 
 func TestContract(t *testing.T) {
 	for _, id := range []string{"203.0.113.10:22", "[2001:db8::1]:2222"} {
-		t.Run(id, func(t *testing.T) { providertest.Powerless(t, manual.Driver{}, id, "db-1", "1/boot", "", "203.0.113.10") })
+		t.Run(id, func(t *testing.T) {
+			providertest.Powerless(t, manual.Driver{}, id, "db-1", "1/boot", "", "203.0.113.10")
+		})
 	}
 }
 
