@@ -25,7 +25,11 @@ xfsprogs mkfs.xfs
 dosfstools mkfs.vfat
 gdisk sgdisk
 e2fsprogs mkfs.ext4
-util-linux losetup
+util-linux fallocate
+mount losetup
+fdisk sfdisk
+curl curl
+wget wget
 zstd zstd
 xz-utils xz
 bzip2 bzip2

@@ -33,7 +33,7 @@ phase() {
 	now=$1 began=$(date +%s)
 	rm -f "$run/dd"
 	{ say "$now" '' >"$run/state.new" && mv "$run/state.new" "$run/state"; } || fail 78 "no memory is left for files in $run"
-	echo "$now: $disk"
+	echo "$(date +%T.%3N) $now: $disk"
 }
 
 finish() {
@@ -255,7 +255,7 @@ wipe() {
 		[ "$type" = part ] || [ "$name" = "$disk" ] || continue
 		wipefs -a -f "$name" || exit 1
 	done >/dev/null || return 1
-	sgdisk --zap-all "$disk" >/dev/null 2>&1 || true
+	blank
 }
 
 # punch has the range of the image read as zero, so that zeroes need not be written. Punching a hole is the kernel's
