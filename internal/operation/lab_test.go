@@ -23,6 +23,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/provider"
 	"github.com/talos-manager/talos-manager/internal/provider/hcloud"
+	"github.com/talos-manager/talos-manager/internal/provider/manual"
 	"github.com/talos-manager/talos-manager/internal/provider/robot"
 	"github.com/talos-manager/talos-manager/internal/reconcile"
 	"github.com/talos-manager/talos-manager/internal/simulator"
@@ -123,6 +124,9 @@ func (l *lab) Driver(ctx context.Context, accountID string) (provider.Driver, er
 
 // New implements manage.Drivers.
 func (l *lab) New(a fleet.Account) (provider.Driver, error) {
+	if a.Provider == fleet.Manual {
+		return manual.Driver{}, nil
+	}
 	if a.Provider == fleet.HetznerRobot {
 		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: l.sim.RobotURL(), HTTP: l.http, Budget: l.budget, Members: true, RetryEvery: l.pause()}), nil
 	}

@@ -17,7 +17,7 @@ const kernelVersion = "6.12.67"
 // boot makes what a booted system has in its file system (HETZNER.md C.2, C.3).
 func (h *Host) boot() {
 	limit := h.m.MemoryBytes / 2
-	if h.m.Kind == world.Cloud && !h.old {
+	if h.m.Kind == world.Cloud && !h.old && h.foreign == nil {
 		limit = 960 << 20 // the root of a cloud server's rescue system
 	}
 	h.tree = newTree(time.Now, limit)
@@ -37,7 +37,9 @@ func (h *Host) boot() {
 	h.proc()
 	h.kexec()
 	h.etc()
+	h.foreign.furnish(h)
 	h.firmware()
+	h.nics()
 	h.findDisks()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -45,14 +47,17 @@ func (h *Host) boot() {
 	if h.old {
 		root = &mounted{source: "/dev/sda1", target: "/", kind: "ext4", opts: "rw,relatime"}
 	}
-	h.mounts = append([]*mounted{
-		root,
+	roots := []*mounted{root}
+	if h.foreign != nil {
+		roots = h.foreign.mounts()
+	}
+	h.mounts = append(append(roots, []*mounted{
 		{source: "proc", target: "/proc", kind: "proc", opts: "rw,nosuid,nodev,noexec,relatime"},
 		{source: "sysfs", target: "/sys", kind: "sysfs", opts: "rw,nosuid,nodev,noexec,relatime"},
 		{source: "udev", target: "/dev", kind: "devtmpfs", opts: "rw,nosuid,relatime"},
 		{source: "tmpfs", target: "/run", kind: "tmpfs", opts: "rw,nosuid,nodev,mode=755"},
-	}, h.mounts...)
-	if !h.old {
+	}...), h.mounts...)
+	if !h.old && h.foreign == nil {
 		h.mounts = append(h.mounts, &mounted{source: "213.133.99.101:/nfs", target: "/root/.oldroot/nfs", kind: "nfs", opts: "ro,noatime,vers=3,addr=213.133.99.101"})
 	}
 	if h.uefi() {
@@ -89,7 +94,7 @@ func (h *Host) smbios() {
 	for name, value := range map[string]string{
 		"product_uuid": h.m.UUID, "product_serial": h.m.Serial, "sys_vendor": h.m.Manufacturer, "product_name": h.product(),
 		"product_family": h.family(), "board_vendor": h.m.Manufacturer, "board_name": h.product(), "bios_vendor": h.biosVendor(), "bios_version": "20171111",
-		"chassis_type": "3",
+		"chassis_type": "3", "board_serial": "M80-" + h.m.Serial,
 	} {
 		h.tree.text("/sys/class/dmi/id/"+name, value+"\n")
 	}

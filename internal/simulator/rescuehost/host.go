@@ -47,17 +47,20 @@ type Options struct {
 	OldKeys []ssh.PublicKey
 	// EFIReadWrite mounts efivars writable; in reality they are read-only at first.
 	EFIReadWrite bool
+	// BootEntries are what systems that were installed before left in the firmware, the last one first in its order.
+	BootEntries []BootEntry
 }
 
 // Host is a system that answers SSH. It implements world.System and world.Keyboard.
 type Host struct {
-	m      *world.Machine
-	w      *world.World
-	rescue world.Rescue
-	opt    Options
-	name   string // hostname
-	old    bool   // the installed Debian, not the rescue system
-	booted time.Time
+	m       *world.Machine
+	w       *world.World
+	rescue  world.Rescue
+	opt     Options
+	name    string   // hostname
+	old     bool     // the installed Debian, not the rescue system
+	foreign *Foreign // nil: Hetzner's
+	booted  time.Time
 
 	ctx    context.Context // of this boot
 	cancel context.CancelFunc
@@ -75,6 +78,7 @@ type Host struct {
 	efi    []efiEntry
 	loaded *world.BootInfo // by kexec
 	order  []string
+	next   string // entry for the next boot
 }
 
 // New makes a rescue system.
@@ -151,11 +155,11 @@ func (h *Host) halt(how world.Halt) {
 	}
 }
 
-// listen opens port 22 of every address; what it returns closes them.
+// listen opens sshd's port of every address; what it returns closes them.
 func (h *Host) listen(config *ssh.ServerConfig) func() {
 	var all []net.Listener
 	for _, a := range h.m.Addresses() {
-		l, err := h.w.Net.Listen(netip.AddrPortFrom(a, 22).String())
+		l, err := h.w.Net.Listen(netip.AddrPortFrom(a, h.sshPort()).String())
 		if err != nil {
 			h.w.Log.Error("rescue sshd", "server", h.m.Name, "address", a, "error", err)
 			continue
