@@ -8,8 +8,9 @@ import (
 
 // efiEntry is a boot entry of the firmware.
 type efiEntry struct {
-	number, label string
-	active        bool
+	number, label    string
+	active           bool
+	partUUID, loader string
 }
 
 // firmware makes /sys/firmware/efi and the boot entries of a machine with UEFI. Network boot is first, as Hetzner
@@ -20,12 +21,17 @@ func (h *Host) firmware() {
 	}
 	_ = h.tree.mkdir("/sys/firmware/efi/efivars", true)
 	h.tree.text("/sys/firmware/efi/fw_platform_size", "64\n")
-	h.efi = []efiEntry{{"0001", "UEFI: PXE IP4 Intel(R) Ethernet Connection (H) I219-LM", true}}
+	h.efi = []efiEntry{{number: "0001", label: "UEFI: PXE IP4 Intel(R) Ethernet Connection (H) I219-LM", active: true}}
 	h.order = []string{"0001"}
 	for i, d := range h.m.Disks {
 		number := fmt.Sprintf("%04X", i+2)
-		h.efi = append(h.efi, efiEntry{number, "UEFI OS (" + d.Model + ")", true})
+		h.efi = append(h.efi, efiEntry{number: number, label: "UEFI OS (" + d.Model + ")", active: true})
 		h.order = append(h.order, number)
+	}
+	for i, e := range h.opt.BootEntries { // who installs a system puts it first
+		number := fmt.Sprintf("%04X", i+0x10)
+		h.efi = append(h.efi, efiEntry{number: number, label: e.Label, active: true, partUUID: e.PartUUID, loader: e.Loader})
+		h.order = append([]string{number}, h.order...)
 	}
 }
 
@@ -50,7 +56,8 @@ func toolEfibootmgr(c *call) int {
 	_, create := set["create"]
 	order, reorder := set["order"]
 	next, hasNext := set["next"]
-	if (remove || create || reorder || hasNext) && !c.h.efiWritable() {
+	_, noNext := set["no-next"]
+	if (remove || create || reorder || hasNext || noNext) && !c.h.efiWritable() {
 		fmt.Fprintln(c.err, "Could not set variable: Read-only file system")
 		return 5
 	}
@@ -64,16 +71,24 @@ func toolEfibootmgr(c *call) int {
 		c.h.efiCreate(nameOr(set["label"], "Linux"))
 	case reorder:
 		c.h.order = strings.Split(strings.ToUpper(order), ",")
+	case hasNext:
+		c.h.next = strings.ToUpper(next)
+	case noNext:
+		c.h.next = ""
 	}
 	if _, quiet := set["quiet"]; quiet {
 		return 0
 	}
-	if hasNext {
-		c.printf("BootNext: %s\n", next)
+	if c.h.next != "" {
+		c.printf("BootNext: %s\n", c.h.next)
 	}
 	c.printf("BootCurrent: 0001\nTimeout: 1 seconds\nBootOrder: %s\n", strings.Join(c.h.order, ","))
 	for _, e := range c.h.efi {
-		c.printf("Boot%s%s %s\n", e.number, map[bool]string{true: "*", false: " "}[e.active], e.label)
+		path := ""
+		if _, verbose := set["verbose"]; verbose {
+			path = "\t" + e.path()
+		}
+		c.printf("Boot%s%s %s%s\n", e.number, map[bool]string{true: "*", false: " "}[e.active], e.label, path)
 	}
 	return 0
 }
@@ -82,6 +97,7 @@ func longEFI(name string) string {
 	if long, ok := map[string]string{
 		"b": "num", "bootnum": "num", "B": "delete", "delete-bootnum": "delete", "o": "order", "bootorder": "order", "c": "create", "C": "create",
 		"create-only": "create", "L": "label", "n": "next", "bootnext": "next", "q": "quiet",
+		"N": "no-next", "delete-bootnext": "no-next", "v": "verbose",
 	}[name]; ok {
 		return long
 	}
@@ -110,7 +126,7 @@ func (h *Host) efiCreate(label string) {
 		if slices.ContainsFunc(h.efi, func(e efiEntry) bool { return e.number == number }) {
 			continue
 		}
-		h.efi = append(h.efi, efiEntry{number, label, true})
+		h.efi = append(h.efi, efiEntry{number: number, label: label, active: true})
 		h.order = append([]string{number}, h.order...)
 		return
 	}

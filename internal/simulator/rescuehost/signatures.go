@@ -41,6 +41,7 @@ func signatures(b block) []signature {
 	if string(head[0x218:0x220]) == "LVM2 001" {
 		add(signature{kind: "LVM2_member", usage: "raid", uuid: text(head[0x220:0x240]), at: []span{{0x218, 8}}})
 	}
+	all = append(all, members(head)...)
 	if string(head[4086:4096]) == "SWAPSPACE2" {
 		add(signature{kind: "swap", usage: "other", at: []span{{4086, 10}}})
 	}

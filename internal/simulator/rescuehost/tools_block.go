@@ -12,7 +12,7 @@ import (
 func blockTools() map[string]tool {
 	all := map[string]tool{
 		"lsblk": toolLsblk, "blkid": toolBlkid, "wipefs": toolWipefs, "blkdiscard": toolBlkdiscard, "fallocate": toolFallocate, "blockdev": toolBlockdev, "partprobe": toolPartprobe,
-		"partx": toolPartprobe, "udevadm": toolUdevadm, "mdadm": toolMdadm, "vgchange": toolNoLVM, "lvs": toolNoLVM, "pvs": toolNoLVM, "vgs": toolNoLVM,
+		"partx": toolPartprobe, "udevadm": toolUdevadm, "mdadm": toolMdadm, "vgchange": toolNoLVM, "lvs": toolNoLVM, "pvs": toolPvs, "vgs": toolNoLVM,
 		"vgremove": toolNoLVM, "pvremove": toolNoLVM, "lvchange": toolNoLVM, "swapoff": toolSwapoff, "swapon": toolSwapoff, "dmsetup": toolDmsetup,
 		"cryptsetup": toolDmsetup, "mount": toolMount, "umount": toolUmount, "mountpoint": toolMountpoint, "findmnt": toolFindmnt,
 	}
