@@ -12,7 +12,7 @@ tools=(
 	mdadm lvm2 dmsetup cryptsetup-bin smartmontools nvme-cli efibootmgr dosfstools xfsprogs e2fsprogs kexec-tools busybox-static
 )
 
-inputs=("$0" "$root/scripts/emulated-kernel.sh")
+inputs=("$0" "$root/scripts/emulated-kernel.sh" "$root/scripts/emulated-systemd-boot.sh")
 while read -r file; do inputs+=("$file"); done < <(find "$root/internal/simulator/emulated/rescue" -type f | sort)
 fresh rescue "${inputs[@]}" && exit 0
 echo "emulated machine: rescue system"
@@ -66,4 +66,7 @@ cp "$cache/kernel/modules/lib/modules/$release"/modules.{order,builtin,builtin.m
 depmod -b "$initrd" "$release"
 install -m 755 "$root/internal/simulator/emulated/rescue/init.sh" "$initrd/init"
 (cd "$initrd" && find . | cpio --quiet -o -H newc -R 0:0) >"$out/initrd"
+# For tests: a boot loader for a disk, a kernel for kexec.
+cp "$cache/systemd-boot/systemd-bootx64.efi" "$out/loader.efi"
+cp "$cache/kernel/vmlinuz" "$out/vmlinuz"
 built rescue "${inputs[@]}"

@@ -40,6 +40,7 @@ type Machine struct {
 	wanted    ending           // what a kill from outside was for
 	process   *exec.Cmd        // nil: off
 	monitor   *monitor         // of process
+	client    *ssh.Client      // the test's connection to the rescue system; nil, or it may be broken
 	off       chan struct{}    // closed while the machine is off
 	listeners map[int]net.Addr // see Address
 	dials     sync.Mutex
@@ -74,6 +75,7 @@ func New(t testing.TB, o Options) *Machine {
 	}
 	t.Cleanup(func() {
 		m.PowerOff()
+		m.keep(nil)
 		if t.Failed() {
 			t.Logf("console of %s (boots: %v):\n%s", o.Name, m.Boots(), m.console.tail(150))
 		}
@@ -143,10 +145,14 @@ func (m *Machine) Reset() {
 // PowerOff takes the power away, and returns when it is gone.
 func (m *Machine) PowerOff() {
 	m.kill(powerOff)
+	<-m.isOff()
+}
+
+// isOff is closed when the machine is off.
+func (m *Machine) isOff() <-chan struct{} {
 	m.mu.Lock()
-	off := m.off
-	m.mu.Unlock()
-	<-off
+	defer m.mu.Unlock()
+	return m.off
 }
 
 // PressPower presses the power button shortly, which asks the guest to shut down.
@@ -163,11 +169,8 @@ func (m *Machine) PressPower() error {
 
 // AwaitOff waits until the guest has shut down.
 func (m *Machine) AwaitOff(ctx context.Context) error {
-	m.mu.Lock()
-	off := m.off
-	m.mu.Unlock()
 	select {
-	case <-off:
+	case <-m.isOff():
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%s does not go off: %w", m.options.Name, context.Cause(ctx))

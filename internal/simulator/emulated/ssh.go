@@ -83,9 +83,10 @@ func (m *Machine) AwaitRescue(ctx context.Context) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		client, err := m.client(ctx)
+		client, err := m.login(ctx)
 		if err == nil {
-			return client.Close()
+			m.keep(client)
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -95,8 +96,37 @@ func (m *Machine) AwaitRescue(ctx context.Context) error {
 	}
 }
 
-// client logs in with the test's own key, which the rescue system takes beside those it was armed with.
-func (m *Machine) client(ctx context.Context) (*ssh.Client, error) {
+// keep has a connection used by what comes, instead of another.
+func (m *Machine) keep(client *ssh.Client) {
+	m.mu.Lock()
+	old := m.client
+	m.client = client
+	m.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+}
+
+// session opens one over the connection that is kept, or over a new one if that has broken.
+func (m *Machine) session(ctx context.Context) (*ssh.Session, error) {
+	m.mu.Lock()
+	client := m.client
+	m.mu.Unlock()
+	if client != nil {
+		if session, err := client.NewSession(); err == nil {
+			return session, nil
+		}
+	}
+	client, err := m.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.keep(client)
+	return client.NewSession()
+}
+
+// login comes in with the test's own key, which the rescue system takes beside those it was armed with.
+func (m *Machine) login(ctx context.Context) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	conn, err := m.Dial(ctx, "tcp", "guest:22")
@@ -125,17 +155,12 @@ func (m *Machine) client(ctx context.Context) (*ssh.Client, error) {
 // Run executes a bash script with arguments in the rescue system and gives what it printed. The error holds what it
 // complained about.
 func (m *Machine) Run(ctx context.Context, script string, args ...string) (string, error) {
-	client, err := m.client(ctx)
-	if err != nil {
-		return "", fmt.Errorf("run in %s: %w", m.options.Name, err)
-	}
-	defer client.Close()
-	session, err := client.NewSession()
+	session, err := m.session(ctx)
 	if err != nil {
 		return "", fmt.Errorf("run in %s: %w", m.options.Name, err)
 	}
 	defer session.Close()
-	stop := context.AfterFunc(ctx, func() { client.Close() })
+	stop := context.AfterFunc(ctx, func() { m.keep(nil) }) // a session that hangs ends only with its connection
 	defer stop()
 	command := "bash -s --"
 	for _, a := range args {
