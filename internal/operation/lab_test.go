@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -69,7 +70,7 @@ func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
 	t.Helper()
 	sim, err := simulator.New(simulator.Options{
 		World:  world.Options{Speed: speed, Seed: 1},
-		Robot:  hetzner.RobotOptions{Logins: []hetzner.Login{{User: login, Password: password}}},
+		Robot:  hetzner.RobotOptions{Logins: []hetzner.Login{{User: login, Password: password}}, SoftwareReset: oldBoard},
 		Cloud:  hetzner.CloudOptions{Projects: []hetzner.Project{{Token: token}}},
 		Rescue: rescue,
 	})
@@ -101,6 +102,9 @@ func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
 	l.reconcile = &reconcile.Reconciler{Store: l.store, Drivers: l, Operations: l.ops, Log: log, Now: time.Now}
 	return l
 }
+
+// oldBoard says which machines have the buttons of older boards: Ctrl-Alt-Del and reset, and no word of the power.
+func oldBoard(m *world.Machine) bool { return strings.Contains(m.Name, "old-board") }
 
 // now is the time as our program sees it.
 func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
