@@ -26,7 +26,7 @@ func diskImage(t testing.TB, dir string, size, data int64, loader string) []byte
 	for left, at := data, int64(20<<20); left > 0 && at < size-2<<20; {
 		n := min(left, []int64{4096, 777, 1 << 20, 3<<20 + 5, 512}[random.Uint64()%5])
 		_, _ = random.Read(img[at:min(at+n, size-1<<20)])
-		at += n + []int64{1, 4096, 100000, 2 << 20}[random.Uint64()%4]
+		at += n + []int64{1, 4096, 100000, 1 << 20}[random.Uint64()%4]
 		left -= n
 	}
 	_, _ = random.Read(img[size-700 : size-600]) // of the last sector, which a writer of blocks may forget

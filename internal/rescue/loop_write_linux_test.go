@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,9 +22,9 @@ import (
 )
 
 const (
-	imageSize = 64<<20 + 512*3
+	imageSize = 40<<20 + 512*3
 	imageData = 6 << 20
-	diskSize  = 96 << 20
+	diskSize  = 56 << 20
 )
 
 // amd64 boots on the machines that run these tests; see also loaders.
@@ -206,7 +209,7 @@ func TestAFileThatCannotBeGoneOnWithIsReadAnew(t *testing.T) {
 	dir := t.TempDir()
 	img := diskImage(t, dir, imageSize, 4<<20, loaderX64)
 	other := bytes.Clone(img)
-	copy(other[60<<20:], "another image of the same length")
+	copy(other[38<<20:], "another image of the same length")
 	file, second := packed(t, dir, img, "zst"), packed(t, dir, other, "zst")
 	for _, tc := range []struct {
 		why  string
@@ -260,7 +263,7 @@ func TestAWriterThatIsKilledIsSaidToBeAndTheNextOneBeginsAnew(t *testing.T) {
 		st, err := s.WriteStatus(ctx)
 		return st.Phase == "writing", err
 	})
-	h.do(t, `for p in $(fuser /run/talos-manager/lock 2>/dev/null || grep -ls /run/talos-manager/write-image.sh /proc/[0-9]*/cmdline | cut -d / -f 3); do grep -q talos-manager/write-image.sh /proc/$p/cmdline && grep -q op1 /proc/$p/cmdline && kill -9 $p; done; true`)
+	kill(t, "bash\x00/run/talos-manager/write-image.sh\x00op1\x00/dev/"+disk.Name+"\x00")
 	st, err := h.finish(t, w)
 	if fleet.KindOf(err) != fleet.Unavailable || !strings.Contains(err.Error(), "was killed while writing") {
 		t.Fatalf("it ended as %+v, %v", st, err)
@@ -269,6 +272,26 @@ func TestAWriterThatIsKilledIsSaidToBeAndTheNextOneBeginsAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, "/dev/"+disk.Name, img)
+}
+
+// kill ends the processes of a command line that begins so.
+func kill(t *testing.T, command string) {
+	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	for _, path := range found {
+		text, err := os.ReadFile(path)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && strings.HasPrefix(string(text), command) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Fatal("there is nobody to kill")
+	}
 }
 
 // META is read by the library that Talos reads it with, and what that library wrote is read by us.
@@ -317,7 +340,7 @@ func TestMetaIsTalos(t *testing.T) {
 func TestProgressIsSeenWhileItGoesOn(t *testing.T) {
 	h := newHost(t, nil)
 	src, dir := newSource(t), t.TempDir()
-	img := diskImage(t, dir, imageSize, 12<<20, loaderX64)
+	img := diskImage(t, dir, imageSize, 10<<20, loaderX64)
 	file := packed(t, dir, img, "zst")
 	src.add("a.raw.zst", file)
 	k := newLink(t, src, 4<<20, nil)
