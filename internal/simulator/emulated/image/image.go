@@ -131,15 +131,20 @@ func (i Image) Compress() (path string, err error) {
 	}
 	defer in.Close()
 	path = i.Raw + ".zst"
+	info, err := in.Stat()
+	if err != nil {
+		return "", err
+	}
 	out, err := os.Create(path)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	z, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedDefault))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault))
 	if err != nil {
 		return "", err
 	}
+	z.ResetContentSize(out, info.Size()) // Talos' imager runs zstd on a file, which writes it down
 	_, err = in.WriteTo(z)
 	return path, errors.Join(err, z.Close())
 }
