@@ -85,6 +85,7 @@ type Disk struct {
 	Rotational  bool
 	Transport   string // nvme, sata, …
 	Partitions  []Partition
+	BootCode    bool `json:",omitempty"` // its first sector has code that a BIOS would run
 	// Signatures are what stands on the disk itself, outside of partitions: gpt, ext4, linux_raid_member, …
 	Signatures []string
 	Talos      *EarlierTalos // nil: none is on it

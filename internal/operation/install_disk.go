@@ -41,10 +41,20 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	}
 	p.Disk, p.Firmware = disk, s.Facts.Firmware
 	run.Log(ctx, "disk %s", rescue.Describe([]fleet.Disk{disk}))
+	warnOfBootCode(ctx, run, s.Facts, disk)
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
 	return o.pinDisk(ctx, run, s, disk)
+}
+
+// warnOfBootCode tells of disks that a BIOS may boot instead: its order of disks can be neither read nor set from here.
+func warnOfBootCode(ctx context.Context, run *workflow.Run, f fleet.Facts, chosen fleet.Disk) {
+	for _, d := range f.Disks {
+		if f.Firmware == "bios" && d.Name != chosen.Name && d.BootCode {
+			run.Warn(ctx, "disk %s has a boot sector, too: which disk is booted first is set in the machine's BIOS", rescue.AnswerName(d))
+		}
+	}
 }
 
 // pinDisk makes the assignment name the disk and the node: neither is to change in the config when the disk's or the

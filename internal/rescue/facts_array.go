@@ -20,8 +20,10 @@ func (st *storage) arrays() []fleet.Array {
 	var all []fleet.Array
 	var visit func(b block)
 	visit = func(b block) {
-		if kind := arrayKinds[st.fsType(b)]; kind != "" {
-			all = st.join(all, b, kind)
+		for sign := range strings.SplitSeq(st.fsType(b), "+") {
+			if kind := arrayKinds[sign]; kind != "" {
+				all = st.join(all, b, kind)
+			}
 		}
 		for _, c := range b.Children {
 			visit(c)

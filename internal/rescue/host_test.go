@@ -64,7 +64,7 @@ func newRig(t *testing.T, o rescuehost.Options, change func(*world.Spec)) *rig {
 	return r
 }
 
-func signer(t *testing.T) ssh.Signer {
+func signer(t testing.TB) ssh.Signer {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -28,7 +28,7 @@ cluster:
 `
 
 // installOld puts a Talos on a disk, as its first boot leaves it.
-func installOld(t *testing.T, d *world.Disk, config string) {
+func installOld(t testing.TB, d *world.Disk, config string) {
 	t.Helper()
 	f := factory.New(world.New(world.Options{}), factory.Options{})
 	spec, err := f.ImageSpec(factory.Vanilla, "v1.13.9", "metal", "amd64")
