@@ -1,0 +1,136 @@
+package operation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// push orders an install whose config is pushed.
+func (l *lab) push(t *testing.T, name string) fleet.Operation {
+	t.Helper()
+	op, err := l.ops.Install(t.Context(), "test", name, operation.InstallOptions{Delivery: fleet.Push, Wipe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return op
+}
+
+// unreachable takes our address away.
+func (l *lab) unreachable() {
+	env := l.ops.Env
+	env.URL = ""
+	l.ops = operation.New(env)
+	l.reconcile.Operations = l.ops
+}
+
+// Machines that cannot reach us get their configs through the maintenance API, the worker before it has a certificate.
+func TestAConfigIsPushedToMachinesThatCannotReachUs(t *testing.T) {
+	l := newLab(t)
+	l.unreachable()
+	l.cluster(t, []string{"control-plane-1"}, []string{"worker-1"})
+	l.engine(t, workflow.Options{})
+	if _, err := l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{}); fleet.KindOf(err) != fleet.Invalid || !strings.Contains(fleet.HintOf(err), "--delivery push") {
+		t.Errorf("without an address of ours: %v, hint %q", err, fleet.HintOf(err))
+	}
+	first := l.push(t, "worker-1")
+	second := l.push(t, "control-plane-1")
+	for _, id := range []string{first.ID, second.ID} {
+		op := l.succeeds(t, id)
+		l.said(t, op, "in maintenance mode with certificate ", "its UUID, network cards and disks are the server's", "config handed over to UUID ", "Applied configuration without a reboot", "!one-time code")
+	}
+	for _, name := range []string{"worker-1", "control-plane-1"} {
+		m := l.machine(t, name)
+		boot, err := world.ReadBoot(m.Disks[0])
+		if err != nil || strings.Contains(boot.Cmdline, "talos.config") || boot.Meta[world.MetaDownloadURLCode] != "" {
+			t.Errorf("%s boots with %q, META %v, %v", name, boot.Cmdline, boot.Meta, err)
+		}
+		s, err := l.store.Server(t.Context(), name)
+		if err != nil || s.State != fleet.Ready || s.RanAs != strings.ToLower(m.UUID) {
+			t.Errorf("%s is %s, ran as %q, %v", name, s.State, s.RanAs, err)
+		}
+	}
+}
+
+// Nothing is sent to a machine that is not the server: what differs is said.
+func TestAMachineThatIsNotTheServerGetsNothing(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		meddle func(m *world.Machine)
+		texts  []string
+	}{
+		{"another board", func(m *world.Machine) { m.SwapBoard("4c4c4544-0042-3510-8050-b4c04f384833") }, []string{
+			"is not server worker-1: its UUID is 4c4c4544-0042-3510-8050-b4c04f384833, not ", "; it has no network card 90:1b:",
+		}},
+		{"another disk", func(m *world.Machine) {
+			m.PowerCut()
+			m.Disks[1].Serial, m.Disks[1].WWN = "OTHER", "eui.00000000000000aa"
+		}, []string{
+			"is not server worker-1: it has no disk eui.", "(serial number S675",
+		}},
+		{"an older Talos", func(m *world.Machine) {
+			m.PowerCut()
+			m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.13.0" })
+		}, []string{
+			"runs Talos v1.13.0, installed was ",
+		}},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.cluster(t, []string{"worker-1"}, nil)
+			m := l.machine(t, "worker-1")
+			m.Fault(func(f *world.Faults) { f.TalosNeverComes = true })
+			l.engine(t, workflow.Options{})
+			op := l.push(t, "worker-1")
+			l.waits(t, op.ID, "Talos on worker-1 to run in maintenance mode; hard reset at ")
+			c.meddle(m)
+			m.Fault(func(f *world.Faults) { f.TalosNeverComes = false })
+			m.PowerCut()
+			m.PowerOn()
+			op = l.finish(t, op.ID, 60*time.Second)
+			if op.State != fleet.Failed || op.Step != "hand over the config" || op.Hint == "" {
+				l.dump(t, op)
+				t.Fatalf("it is %s at %q", op.State, op.Step)
+			}
+			for _, text := range c.texts {
+				if !strings.Contains(op.Error, text) {
+					t.Errorf("it does not say %q: %s", text, op.Error)
+				}
+			}
+			if world.HasPartition(m.Disks[0], "STATE") {
+				t.Error("it was handed a config")
+			}
+		})
+	}
+}
+
+// The certificate of maintenance mode is new with every boot: the one seen first is the only one that is sent anything.
+func TestAMachineThatWasConfiguredBySomebodyElseIsSaid(t *testing.T) {
+	l := newLabWith(t, quick, rescuehost.Options{})
+	l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
+	l.engine(t, workflow.Options{})
+	l.succeeds(t, l.install(t, "control-plane-1").ID)
+	// The worker's address leads to a node that has a config.
+	m := l.up(t, "worker-1")
+	m.Fault(func(f *world.Faults) { f.TalosNeverComes = true })
+	op := l.push(t, "worker-1")
+	l.waits(t, op.ID, "Talos on worker-1 to run in maintenance mode")
+	node := l.machine(t, "control-plane-1")
+	m.PowerCut()
+	node.PowerCut()
+	m.Disks, node.Disks = node.Disks, nil
+	m.Fault(func(f *world.Faults) { f.TalosNeverComes = false })
+	m.PowerOn()
+	op = l.finish(t, op.ID, 60*time.Second)
+	if op.State != fleet.Failed || !strings.Contains(op.Error, "has a config already, and not from this install") || !strings.Contains(op.Hint, "older Talos") {
+		l.dump(t, op)
+		t.Errorf("it is %s: %s; hint: %s", op.State, op.Error, op.Hint)
+	}
+}
