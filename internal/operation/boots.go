@@ -227,6 +227,10 @@ const talosPatience = 8 * time.Minute
 // talosNotYet orders rougher and rougher restarts of a machine that was told to boot Talos from its disk and gives no
 // sign. It gives what to say while waiting, and when the last order was given.
 func (o *Operations) talosNotYet(ctx context.Context, run *workflow.Run, s fleet.Server, driver provider.Driver, hint string) (follows string, last time.Time, err error) {
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil || p.Boot == fleet.BootKexec {
+		return "", last, err // there is nothing on its disk to boot yet
+	}
 	var b boot
 	var told time.Time
 	var l orders

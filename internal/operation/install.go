@@ -3,6 +3,7 @@ package operation
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
@@ -56,6 +57,11 @@ func (o *Operations) Install(ctx context.Context, actor, ref string, options Ins
 	if err := cmp.Or(o.mayInstall(ctx, s), o.reachableBy(s, options.Delivery)); err != nil {
 		return fleet.Operation{}, err
 	}
+	if options.Boot == fleet.BootKexec {
+		if err := o.mayKexec(s); err != nil {
+			return fleet.Operation{}, err
+		}
+	}
 	op, err := o.engine.Enqueue(ctx, workflow.New{Kind: KindInstall, ServerID: s.ID, ClusterID: s.Assignment.ClusterID, Actor: actor, Input: options})
 	if err != nil {
 		return op, err
@@ -103,30 +109,56 @@ func isNode(s fleet.Server) bool {
 func (o *Operations) installKind() workflow.Kind {
 	return workflow.Kind{
 		Name:     KindInstall,
-		Steps:    func(*workflow.Run) ([]workflow.Step, error) { return o.installSteps(), nil },
+		Steps:    o.stepsOf,
 		OnFail:   o.installStopped,
 		OnCancel: o.installStopped,
 	}
 }
 
-// installSteps lists what an install does, in order. Nothing is lost before "write the image"; after it, the old
-// system is gone.
-func (o *Operations) installSteps() []workflow.Step {
+func (o *Operations) stepsOf(run *workflow.Run) ([]workflow.Step, error) {
+	var options InstallOptions
+	if err := run.Input(&options); err != nil {
+		return nil, err
+	}
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil {
+		return nil, err
+	}
+	return o.installSteps(bootMethod(options, p)), nil
+}
+
+// installSteps lists what an install does, in order. Nothing is lost before "write the image", or "load Talos' kernel";
+// after it, the old system is gone. The first step decides what follows where that was left open (BootAuto).
+func (o *Operations) installSteps(boot fleet.BootMethod) []workflow.Step {
 	steps := []workflow.Step{{Name: "check the records", Do: o.checkRecords}}
 	steps = append(steps, o.rescueSteps()...)
+	steps = append(steps, workflow.Step{Name: "choose the disk", Do: o.chooseDisk})
+	switch boot {
+	case fleet.BootAuto:
+		return steps
+	case fleet.BootKexec:
+		steps = append(steps, o.kexecSteps()...)
+	default:
+		steps = append(steps, o.imageSteps()...)
+	}
 	return append(steps,
-		workflow.Step{Name: "choose the disk", Do: o.chooseDisk},
-		workflow.Step{Name: "release the disk", Do: o.inRescueOnly(o.releaseDisk)},
-		workflow.Step{Name: "write the image", Do: o.inRescueOnly(o.writeImage)},
-		workflow.Step{Name: "write the boot data", Do: o.inRescueOnly(o.writeBootData)},
-		workflow.Step{Name: "clear the way for the boot", Do: o.inRescueOnly(o.clearBoot)},
-		workflow.Step{Name: "boot Talos", Do: o.inRescueOnly(o.bootTalos)},
 		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
 		workflow.Step{Name: "wait for the control plane", Do: o.waitControlPlane},
 		workflow.Step{Name: "check the node", Do: o.checkNode},
 		workflow.Step{Name: "wait for Kubernetes", Do: o.waitKubernetes},
 		workflow.Step{Name: "label the node", Do: o.labelNode},
 	)
+}
+
+// imageSteps put Talos' image on the disk and boot it.
+func (o *Operations) imageSteps() []workflow.Step {
+	return []workflow.Step{
+		{Name: "release the disk", Do: o.inRescueOnly(o.releaseDisk)},
+		{Name: "write the image", Do: o.inRescueOnly(o.writeImage)},
+		{Name: "write the boot data", Do: o.inRescueOnly(o.writeBootData)},
+		{Name: "clear the way for the boot", Do: o.inRescueOnly(o.clearBoot)},
+		{Name: "boot Talos", Do: o.inRescueOnly(o.bootTalos)},
+	}
 }
 
 // plan is what an install decided; kept so that every step goes by the same.
@@ -139,6 +171,12 @@ type plan struct {
 	Writing      bool       `json:"writing,omitempty"` // from here on the disk holds what we wrote
 	Failed       int        `json:"failed,omitempty"`  // writes that failed
 	Firmware     string     `json:"firmware,omitempty"`
+	// Boot is how Talos gets to run, once that is decided; Kernel, Initramfs and CommandLine (the schematic's) are for
+	// BootKexec, in place of Image.
+	Boot        fleet.BootMethod `json:"boot,omitempty"`
+	Kernel      string           `json:"kernel,omitempty"`
+	Initramfs   string           `json:"initramfs,omitempty"`
+	CommandLine string           `json:"commandLine,omitempty"`
 	// Rivals are what on other disks would win over Talos, Agreed is the question that was answered with yes.
 	Rivals []rescue.Rival `json:"rivals,omitempty"`
 	Agreed string         `json:"agreed,omitempty"`
@@ -172,7 +210,16 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if _, err := run.Get(planKey, &p); err != nil { // of an earlier attempt: what it wrote may be overwritten
 		return err
 	}
-	if err := o.chooseImage(ctx, run, s, made, &p); err != nil {
+	if decided, err := o.chooseBoot(ctx, run, s, options, &p); err != nil {
+		return err
+	} else if decided { // the list of steps is another one now
+		return workflow.Wait("the steps that follow", time.Millisecond)
+	}
+	choose := o.chooseImage
+	if bootMethod(options, p) == fleet.BootKexec {
+		choose = o.chooseKernel
+	}
+	if err := choose(ctx, run, s, made, &p); err != nil {
 		return err
 	}
 	if err := run.Set(ctx, planKey, p); err != nil {

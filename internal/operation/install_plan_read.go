@@ -74,9 +74,9 @@ func phaseAt(step string) int {
 	switch step {
 	case "boot the rescue system", "reach the rescue system", "read the facts":
 		return atRescue
-	case "choose the disk", "write the image", "write the boot data":
+	case "choose the disk", "write the image", "write the boot data", "load Talos' kernel":
 		return atWrite
-	case "boot Talos", "hand over the config":
+	case "boot Talos", "start Talos' kernel", "hand over the config":
 		return atBoot
 	case "wait for the control plane", "check the node":
 		return atNode
@@ -95,7 +95,14 @@ func (o *Operations) job(ctx context.Context, in *forecastInput, s fleet.Server,
 	j := job{
 		PlannedInstall: PlannedInstall{ServerID: s.ID, Server: s.Name, Role: s.Assignment.Role, Account: account.Name},
 		account:        account.ID, cluster: s.Assignment.ClusterID, kind: s.Provider,
-		byHand: s.Provider == fleet.Manual, kexec: options.Boot == fleet.BootKexec,
+		byHand: s.Provider == fleet.Manual, kexec: options.Boot == fleet.BootKexec, noKexec: o.mayKexec(s) != nil,
+	}
+	if options.Boot == fleet.BootAuto {
+		boot, _, err := o.betterBoot(ctx, s)
+		if err != nil {
+			return j, err
+		}
+		j.kexec = boot == fleet.BootKexec
 	}
 	if j.cluster != "" {
 		cluster, err := o.Store.Cluster(ctx, j.cluster)
@@ -140,6 +147,9 @@ func (o *Operations) foresee(ctx context.Context, s fleet.Server, options Instal
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
+		refused(err)
+	}
+	if err := o.mayKexec(s); err != nil && options.Boot == fleet.BootKexec {
 		refused(err)
 	}
 	busy, err := o.Store.Operations(ctx, store.OperationFilter{ServerID: s.ID, Active: true, Limit: 1})

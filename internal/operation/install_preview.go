@@ -20,8 +20,10 @@ type InstallPreview struct {
 	Cluster      string
 	TalosVersion string
 	Schematic    string // id at the factory; "" for a plain image
-	Image        string // address of the image
+	Image        string // address of the image that would be written; "" where Talos is started by kexec
 	Plain        bool   // an image of the settings, not the factory's
+	Kernel       string // addresses of what kexec starts; "" where an image is written
+	Initramfs    string
 	Delivery     fleet.Delivery
 	Boot         fleet.BootMethod
 	FactsAt      time.Time // when the machine said what follows; zero: never
@@ -77,7 +79,17 @@ func (o *Operations) DryRunInstall(ctx context.Context, ref string, options Inst
 	p := InstallPreview{
 		Server: s.Name, FactsAt: s.Facts.At, Delivery: cmp.Or(options.Delivery, fleet.Pull), Boot: cmp.Or(options.Boot, fleet.BootImage),
 	}
-	for _, step := range o.installSteps() {
+	if p.Boot == fleet.BootAuto {
+		if p.Boot, _, err = o.betterBoot(ctx, s); err != nil {
+			return p, err
+		}
+	}
+	if p.Boot == fleet.BootAuto {
+		if p.Boot, _, err = o.betterBoot(ctx, s); err != nil {
+			return p, err
+		}
+	}
+	for _, step := range o.installSteps(p.Boot) {
 		p.Steps = append(p.Steps, step.Name)
 	}
 	if p.Problems, _, err = o.foresee(ctx, s, options); err != nil {
@@ -99,12 +111,23 @@ func (o *Operations) previewImage(ctx context.Context, s fleet.Server, options I
 		return ctx.Err() // one of the problems already
 	}
 	p.Cluster, p.TalosVersion = made.Cluster.Name, made.Cluster.TalosVersion
+	if p.Boot == fleet.BootKexec {
+		p.Schematic, err = o.Factory.SchematicID(made.Schematic.YAML)
+		p.Image = o.Factory.KernelURL(p.Schematic, p.TalosVersion, string(s.Architecture))
+		return err
+	}
+	version, arch := made.Cluster.TalosVersion, string(s.Architecture)
+	if p.Boot == fleet.BootKexec {
+		p.Schematic, err = o.Factory.SchematicID(made.Schematic.YAML)
+		p.Kernel, p.Initramfs = o.Factory.KernelURL(p.Schematic, version, arch), o.Factory.InitramfsURL(p.Schematic, version, arch)
+		return err
+	}
 	p.Image, p.Plain = o.Images[s.Architecture], true
 	if p.Image == "" {
-		if p.Schematic, p.Image, err = o.namedImage(s, made); err != nil {
+		if p.Schematic, err = o.namedSchematic(made, p.Delivery); err != nil {
 			return err
 		}
-		p.Plain = false
+		p.Image, p.Plain = o.Factory.ImageURL(p.Schematic, version, "metal", arch), false
 	}
 	if o.viaManager(options) {
 		p.Image = o.ImageCache.URL(p.Image, options.ImageSHA256)
@@ -112,16 +135,16 @@ func (o *Operations) previewImage(ctx context.Context, s fleet.Server, options I
 	return nil
 }
 
-// namedImage is factoryImage without a word to the factory.
-func (o *Operations) namedImage(s fleet.Server, made manage.Made) (id, image string, err error) {
+// namedSchematic is the schematic of factoryImage, without a word to the factory.
+func (o *Operations) namedSchematic(made manage.Made, way fleet.Delivery) (string, error) {
+	if way == fleet.Push {
+		return o.Factory.SchematicID(made.Schematic.YAML)
+	}
 	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	if id, err = o.Factory.SchematicID(yaml); err != nil {
-		return "", "", err
-	}
-	return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
+	return o.Factory.SchematicID(yaml)
 }
 
 // previewDisk goes by the last facts.
@@ -143,8 +166,11 @@ func (o *Operations) previewMeta(ctx context.Context, s fleet.Server, options In
 		p.Problems = append(p.Problems, Problem{Text: err.Error(), Hint: fleet.HintOf(err)})
 		return ctx.Err()
 	}
-	if p.Delivery == fleet.Pull {
+	if p.Delivery == fleet.Pull && p.Boot != fleet.BootKexec { // whose kernel is told it
 		values[rescue.MetaDownloadURLCode] = "…"
+	}
+	if p.Boot == fleet.BootKexec {
+		delete(values, rescue.MetaDownloadURLCode) // the kernel's command line has it
 	}
 	names := map[uint8]string{rescue.MetaNetworkConfig: "static network", rescue.MetaDownloadURLCode: "one-time code", rescue.MetaUUIDOverride: "UUID"}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -156,39 +182,47 @@ func (o *Operations) previewMeta(ctx context.Context, s fleet.Server, options In
 // later is what only the run knows.
 const later = "…"
 
+// call is a script with arguments, in a step.
+type call struct {
+	step, name string
+	args       []string
+}
+
+// scriptCall is a script of a step, with its arguments.
+type scriptCall struct {
+	step, name string
+	args       []string
+}
+
 // previewScripts lists what is run on the machine, in order.
 func (o *Operations) previewScripts(s fleet.Server, options InstallOptions, p InstallPreview) ([]PreviewScript, error) {
 	disk := later
 	if p.Disk.Name != "" {
 		disk = "/dev/" + p.Disk.Name // as it was called then
 	}
-	type call struct {
-		step, name string
-		args       []string
-	}
-	format, _, _ := strings.Cut(p.Image, "?")
-	format = format[strings.LastIndex(format, ".")+1:]
-	calls := []call{
+	calls := []scriptCall{
 		{"read the facts", "facts.sh", rescue.Tools},
 		{"release the disk", "release-disk.sh", []string{disk}},
 	}
-	calls = append(calls,
-		call{"write the image", "start-write.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
-		call{"write the image", "write-image.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
-		call{"write the image", "boot-loader.sh", []string{disk}},
-		call{"write the image", "write-status.sh", nil},
-		call{"write the boot data", "meta.sh", []string{"read", disk, later, later}},
-		call{"write the boot data", "meta.sh", []string{"write", disk, later, later}},
-	)
-	if p.Plain {
-		calls = append(calls, call{"write the boot data", "kernel-argument.sh", []string{"talos.config=" + o.configURL(), later, later}})
+	if p.Boot == fleet.BootKexec {
+		initramfs := o.Factory.InitramfsURL(p.Schematic, p.TalosVersion, string(s.Architecture))
+		calls = append(calls,
+			scriptCall{"load Talos' kernel", "start-kexec.sh", []string{later, disk, p.Image, initramfs}},
+			scriptCall{"load Talos' kernel", "load-kernel.sh", []string{later, disk, p.Image, initramfs}},
+			scriptCall{"load Talos' kernel", "write-status.sh", nil},
+		)
+	} else {
+		calls = append(calls, o.imageScripts(disk, options, p)...)
 	}
 	calls = append(calls,
-		call{"clear the way for the boot", "disarm-loaders.sh", []string{later}},
-		call{"clear the way for the boot", "disarm-talos.sh", []string{later, later, later}},
+		scriptCall{"clear the way for the boot", "disarm-loaders.sh", []string{later}},
+		scriptCall{"clear the way for the boot", "disarm-talos.sh", []string{later, later, later}},
 	)
 	if s.Facts.Firmware != "bios" {
-		calls = append(calls, call{"clear the way for the boot", "boot-order.sh", []string{later}})
+		calls = append(calls, scriptCall{"clear the way for the boot", "boot-order.sh", []string{later}})
+	}
+	if p.Boot == fleet.BootKexec {
+		calls = append(calls, scriptCall{"start Talos' kernel", "kexec.sh", []string{later}})
 	}
 	var all []PreviewScript
 	for _, c := range calls {
@@ -199,6 +233,53 @@ func (o *Operations) previewScripts(s fleet.Server, options InstallOptions, p In
 		all = append(all, PreviewScript{Step: c.step, Name: c.name, Args: c.args, Why: saysOfItself(string(text)), Text: string(text)})
 	}
 	return all, nil
+}
+
+// imageCalls write an image and its boot data. META is written at every pull; at a push only if it holds something.
+func (o *Operations) imageCalls(options InstallOptions, p InstallPreview, disk string) []call {
+	path, _, _ := strings.Cut(p.Image, "?")
+	write := []string{later, disk, p.Image, path[strings.LastIndex(path, ".")+1:], options.ImageSHA256, later}
+	calls := []call{
+		{"write the image", "start-write.sh", write},
+		{"write the image", "write-image.sh", write},
+		{"write the image", "boot-loader.sh", []string{disk}},
+		{"write the image", "write-status.sh", nil},
+	}
+	if len(p.Meta) > 0 {
+		calls = append(calls, call{"write the boot data", "meta.sh", []string{"read", disk, later, later}}, call{"write the boot data", "meta.sh", []string{"write", disk, later, later}})
+	}
+	if p.Plain && p.Delivery == fleet.Pull {
+		calls = append(calls, call{"write the boot data", "kernel-argument.sh", []string{"talos.config=" + o.configURL(), later, later}})
+	}
+	return calls
+}
+
+// kexecCalls load a kernel. Its command line carries what META would.
+func kexecCalls(p InstallPreview, disk string) []call {
+	load := []string{later, disk, p.Kernel, p.Initramfs}
+	return []call{
+		{"load Talos' kernel", "start-kexec.sh", load},
+		{"load Talos' kernel", "load-kernel.sh", load},
+		{"load Talos' kernel", "write-status.sh", nil},
+	}
+}
+
+// imageScripts write the image and what its first boot reads.
+func (o *Operations) imageScripts(disk string, options InstallOptions, p InstallPreview) []scriptCall {
+	format, _, _ := strings.Cut(p.Image, "?")
+	format = format[strings.LastIndex(format, ".")+1:]
+	calls := []scriptCall{
+		{"write the image", "start-write.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
+		{"write the image", "write-image.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
+		{"write the image", "boot-loader.sh", []string{disk}},
+		{"write the image", "write-status.sh", nil},
+		{"write the boot data", "meta.sh", []string{"read", disk, later, later}},
+		{"write the boot data", "meta.sh", []string{"write", disk, later, later}},
+	}
+	if p.Plain {
+		calls = append(calls, scriptCall{"write the boot data", "kernel-argument.sh", []string{"talos.config=" + o.configURL(), later, later}})
+	}
+	return calls
 }
 
 // saysOfItself is the first sentence of a script's comment.

@@ -33,10 +33,13 @@ const maxCommandLine = 2047
 const metaVariable = constants.KernelParamEnvironment + "=" + constants.MetaValuesEnvVar + "="
 
 // CommandLine makes the command line of a kernel that is to fetch its config: the one of its schematic, with a source of
-// our own (config, a URL) in place of the schematic's, and with META values for a machine that has no META yet.
+// our own (config, a URL, "" for a machine that is handed its config) in place of the schematic's, and with META values for a machine that has no META yet.
 func CommandLine(schematics, config string, values Meta) (string, error) {
-	if err := checkArgument("talos.config=" + config); err != nil {
-		return "", err
+	if config != "" {
+		config = "talos.config=" + config
+		if err := checkArgument(config); err != nil {
+			return "", err
+		}
 	}
 	var args []string
 	all := Meta{}
@@ -58,7 +61,9 @@ func CommandLine(schematics, config string, values Meta) (string, error) {
 	for key, value := range values {
 		all[key] = value
 	}
-	args = append(args, "talos.config="+config)
+	if config != "" {
+		args = append(args, config)
+	}
 	if len(all) > 0 {
 		text, err := encodeMeta(all)
 		if err != nil {
@@ -114,6 +119,9 @@ func (k Kernel) Untouched(st WriteStatus) bool {
 	}
 	return false
 }
+
+// Unable says that the machine cannot start this kernel, however often it is tried.
+func (k Kernel) Unable(st WriteStatus) bool { return st.Exit == exitKexec || st.Exit == exitMemory }
 
 // Err says why loading ended without success, nil if it was one or goes on.
 func (k Kernel) Err(st WriteStatus) error {

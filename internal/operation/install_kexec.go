@@ -1,0 +1,276 @@
+package operation
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/provider"
+	"github.com/talos-manager/talos-manager/internal/rescue"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// Talos can be started from the rescue system by kexec: the firmware is not gone through, so a machine that hangs there
+// needs no restart out of the account's budget. Nothing is written to the disk but zeroes; Talos fetches its config
+// while it runs in memory, and installs itself where that says.
+
+// bootMethod is how Talos gets to run: what was ordered, or for BootAuto what was decided; BootAuto while it is not.
+func bootMethod(options InstallOptions, p plan) fleet.BootMethod {
+	switch {
+	case options.Boot == fleet.BootAuto && p.Boot != "":
+		return p.Boot
+	case options.Boot == "":
+		return fleet.BootImage
+	}
+	return options.Boot
+}
+
+// kexecSteps take the place of those that write an image and boot it. The kernel is loaded before the disk is wiped.
+func (o *Operations) kexecSteps() []workflow.Step {
+	return []workflow.Step{
+		{Name: "release the disk", Do: o.inRescueOnly(o.releaseDisk)},
+		{Name: "load Talos' kernel", Do: o.inRescueOnly(o.loadKernel)},
+		{Name: "clear the way for the boot", Do: o.inRescueOnly(o.clearBoot)},
+		{Name: "start Talos' kernel", Do: o.inRescueOnly(o.startKernel)},
+	}
+}
+
+// mayKexec refuses machines and settings with which Talos cannot be started from the rescue system.
+func (o *Operations) mayKexec(s fleet.Server) error {
+	switch f := s.Facts; {
+	case o.Images[s.Architecture] != "":
+		return fleet.Errorf(fleet.Invalid, "server %s: TALOS_%s_IMAGE_URL names an image; kexec needs the image factory's kernel", s.Name, strings.ToUpper(string(s.Architecture))).
+			WithHint("install by the image: --boot image")
+	case f.SecureBoot:
+		return fleet.Errorf(fleet.Refused, "server %s has Secure Boot on: its rescue system starts no other kernel", s.Name).
+			WithHint("install by the image: --boot image")
+	case f.MemoryBytes > 0 && f.MemoryBytes < minKexecMemory:
+		return fleet.Errorf(fleet.Refused, "server %s has less than 2 GB of memory: Talos cannot install itself from there", s.Name).
+			WithHint("install by the image: --boot image")
+	}
+	return nil
+}
+
+// minKexecMemory is what a rescue system says of a machine with 2 GB.
+const minKexecMemory = 1900 << 20
+
+// chooseBoot decides once how Talos is to get to run, before anything is done; decided says that it did so just now. An
+// operation that is taken up again goes by the same decision.
+func (o *Operations) chooseBoot(ctx context.Context, run *workflow.Run, s fleet.Server, options InstallOptions, p *plan) (decided bool, err error) {
+	if options.Boot == fleet.BootKexec {
+		p.Boot = fleet.BootKexec
+		return false, o.mayKexec(s)
+	}
+	if options.Boot != fleet.BootAuto || p.Boot != "" {
+		return false, nil
+	}
+	var why string
+	p.Boot, why, err = o.betterBoot(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	run.Log(ctx, "Talos is to boot by %s: %s", p.Boot, why)
+	return true, run.Set(ctx, planKey, *p)
+}
+
+// spareRestarts is how many restarts an account should have left for machines that hang: with fewer, none is risked.
+const spareRestarts = 5
+
+// betterBoot is kexec when the account's restarts run short. The machine's own rescue boot takes one of them.
+func (o *Operations) betterBoot(ctx context.Context, s fleet.Server) (boot fleet.BootMethod, why string, err error) {
+	if err := o.mayKexec(s); err != nil {
+		return fleet.BootImage, err.Error(), nil
+	}
+	if s.Architecture == fleet.ARM64 {
+		return fleet.BootImage, "kexec is taken on amd64 only, unless it is asked for", nil
+	}
+	driver, err := o.Drivers.Driver(ctx, s.AccountID)
+	if err != nil {
+		return "", "", err
+	}
+	costly, ok := driver.(provider.Costly)
+	if !ok {
+		return fleet.BootImage, "its restarts are not counted", nil
+	}
+	for _, c := range costly.RescueCosts() {
+		if !c.Scarce || c.Restart == 0 {
+			continue
+		}
+		state, err := o.Store.Budget(ctx, s.AccountID, c.Group)
+		if err != nil {
+			return "", "", err
+		}
+		used, back := state.Used(c.Limit.Calls, c.Limit.Window, c.Limit.Refill, o.Now())
+		if left := (c.Limit.Calls - used) / c.Restart; left <= spareRestarts {
+			return fleet.BootKexec, fmt.Sprintf("%d restarts are left of the account's budget until %s", max(0, left), back.Format("15:04:05")), nil
+		}
+	}
+	return fleet.BootImage, "the account has restarts enough", nil
+}
+
+// chooseKernel is chooseImage for a Talos that is started from the rescue system: of the schematic as it is, for the
+// source of the config comes with the command line.
+func (o *Operations) chooseKernel(ctx context.Context, run *workflow.Run, s fleet.Server, made manage.Made, p *plan) error {
+	id, err := o.Factory.CreateSchematic(ctx, made.Schematic.YAML)
+	if err != nil {
+		return err
+	}
+	version, arch := made.Cluster.TalosVersion, string(s.Architecture)
+	p.TalosVersion, p.Schematic, p.Image, p.Plain = version, id, "", false
+	p.Kernel, p.Initramfs = o.Factory.KernelURL(id, version, arch), o.Factory.InitramfsURL(id, version, arch)
+	for _, file := range []string{p.Kernel, p.Initramfs} {
+		if err := o.checkImage(ctx, file); err != nil {
+			return err
+		}
+	}
+	if p.CommandLine, err = o.Factory.CommandLine(ctx, id, version, "metal", arch); err != nil {
+		return err
+	}
+	run.Log(ctx, "Talos %s from %s and %s, by kexec", version, p.Kernel, p.Initramfs)
+	return nil
+}
+
+// loadKernel has the rescue system load the kernel and wipe the disk, and watches. That goes on while we are dead, and is
+// not started twice for one operation.
+func (o *Operations) loadKernel(ctx context.Context, run *workflow.Run) error {
+	s, _, err := o.server(ctx, run)
+	if err != nil {
+		return err
+	}
+	p, options, err := o.writing(ctx, run)
+	if err != nil {
+		return err
+	}
+	session, err := o.session(ctx, run, s)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	k := kernelOf(run, p)
+	status, err := session.WriteStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Token != k.Token {
+		if err := o.startLoading(ctx, run, session, s, p, k); err != nil {
+			return err
+		}
+		return workflow.Wait("Talos' kernel to be loaded", o.pace(writeLook))
+	}
+	if err := k.Err(status); err != nil {
+		return o.loadFailed(ctx, run, options, p, k, status, err)
+	}
+	if status.Phase != "loaded" || status.Exit != 0 {
+		return workflow.Wait("Talos' kernel to be loaded ("+status.Phase+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
+			WithHint("log in to the rescue system and look at /run/talos-manager/log")
+	}
+	run.Log(ctx, "Talos' kernel is loaded; disk %s is wiped, Talos will install itself there", p.Disk.ID())
+	return o.noteInstallsItself(ctx, s, p)
+}
+
+func kernelOf(run *workflow.Run, p plan) rescue.Kernel {
+	return rescue.Kernel{Token: fmt.Sprintf("%s-%d", run.ID(), p.Failed), Disk: p.Disk, URL: p.Kernel, Initramfs: p.Initramfs}
+}
+
+// startLoading looks once more whether the disk of that name is the chosen one. The kernel's command line carries the
+// one-time code, for the machine has no META yet: we know its hash before the machine knows it.
+func (o *Operations) startLoading(ctx context.Context, run *workflow.Run, session *rescue.Session, s fleet.Server, p plan, k rescue.Kernel) error {
+	if p.Disk.ID() == "" {
+		return fleet.Errorf(fleet.Refused, "the disk of server %s has neither a WWID nor a serial number: its config cannot say where Talos is to install itself", s.Name).
+			WithHint("install by the image: --boot image")
+	}
+	facts, err := session.Facts(ctx)
+	if err != nil {
+		return err
+	}
+	disk, err := o.chosen(run, s, p, facts)
+	if err != nil {
+		return err
+	}
+	values, err := o.bootValues(ctx, run, s)
+	if err != nil {
+		return err
+	}
+	way, err := o.delivery(run)
+	if err != nil {
+		return err
+	}
+	source := ""
+	if way == fleet.Pull {
+		code := rand.Text()
+		if err := o.armCode(ctx, run, s, code); err != nil {
+			return err
+		}
+		source = strings.ReplaceAll(o.configURL(), "${code}", code)
+	}
+	if k.CommandLine, err = rescue.CommandLine(p.CommandLine, source, values); err != nil {
+		return err
+	}
+	run.Log(ctx, "loading Talos' kernel; disk %s will be wiped. Its META is to hold %s", rescue.Describe([]fleet.Disk{disk}), values)
+	return session.LoadKernel(ctx, k)
+}
+
+// loadFailed makes the next attempt a new one, and ends the operation after some. A machine that cannot start another
+// kernel gets the image, if that was left to us, when the operation is taken up again.
+func (o *Operations) loadFailed(ctx context.Context, run *workflow.Run, options InstallOptions, p plan, k rescue.Kernel, status rescue.WriteStatus, err error) error {
+	p.Failed++
+	if k.Untouched(status) {
+		p.Writing = false // the disk has what it had
+	}
+	never := k.Unable(status)
+	if never && options.Boot == fleet.BootAuto {
+		p.Boot = fleet.BootImage
+		err = fleet.Errorf(fleet.KindOf(err), "%w", err).WithHint("the next attempt writes the image: talos-manager operation retry %s", run.ID())
+	}
+	if err := run.Set(ctx, planKey, p); err != nil {
+		return err
+	}
+	if never || p.Failed%maxWrites == 0 {
+		return workflow.Permanent(err)
+	}
+	return workflow.Retry(err, o.pace(time.Duration(p.Failed)*10*time.Second))
+}
+
+// noteInstallsItself has the config say where Talos is to install itself, from now on: the node keeps it.
+func (o *Operations) noteInstallsItself(ctx context.Context, s fleet.Server, p plan) error {
+	c, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
+	if err != nil {
+		return err
+	}
+	return o.Store.SetInstalled(ctx, s.ID, fleet.Installed{
+		Disk: p.Disk.ID(), Serial: p.Disk.Serial, ClusterID: c.ID, Cluster: c.Name, At: o.Now(), Boot: fleet.BootKexec,
+	})
+}
+
+// startKernel leaves the rescue system for the kernel that was loaded.
+func (o *Operations) startKernel(ctx context.Context, run *workflow.Run) error {
+	s, _, err := o.server(ctx, run)
+	if err != nil {
+		return err
+	}
+	var p plan
+	if _, err := run.Get(planKey, &p); err != nil {
+		return err
+	}
+	var before time.Time
+	if _, err := run.Get(rebootKey, &before); err != nil {
+		return err
+	}
+	session, err := o.session(ctx, run, s)
+	if err != nil {
+		if !before.IsZero() {
+			return nil // it was told to before we died, and is on its way
+		}
+		return err
+	}
+	defer session.Close()
+	if err := run.Set(ctx, rebootKey, o.Now()); err != nil {
+		return err
+	}
+	run.Log(ctx, "starting Talos from the rescue system")
+	return session.StartKernel(ctx, kernelOf(run, p).Token)
+}
