@@ -15,6 +15,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/provider"
 	"github.com/talos-manager/talos-manager/internal/provider/hcloud"
+	"github.com/talos-manager/talos-manager/internal/provider/manual"
 	"github.com/talos-manager/talos-manager/internal/provider/robot"
 	"github.com/talos-manager/talos-manager/internal/simulator"
 	"github.com/talos-manager/talos-manager/internal/simulator/hetzner"
@@ -71,6 +72,9 @@ func (l *lab) Driver(ctx context.Context, accountID string) (provider.Driver, er
 
 // New implements manage.Drivers.
 func (l *lab) New(a fleet.Account) (provider.Driver, error) {
+	if a.Provider == fleet.Manual {
+		return manual.Driver{}, nil
+	}
 	if a.Provider == fleet.HetznerRobot {
 		return robot.New(robot.Options{User: a.User, Password: a.Password, BaseURL: l.sim.RobotURL(), HTTP: l.http}), nil
 	}

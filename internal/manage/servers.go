@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/store"
@@ -19,6 +20,13 @@ func (m *Manager) RenameServer(ctx context.Context, actor, ref, name string) (fl
 	}
 	if err := m.mayRename(ctx, s, name); err != nil {
 		return s, err
+	}
+	if at, err := netip.ParseAddrPort(s.ProviderID); err == nil && s.Provider == fleet.Manual { // no provider keeps names apart
+		renamed := s
+		renamed.Name = name
+		if err := m.mayAdd(ctx, renamed, at); err != nil {
+			return s, err
+		}
 	}
 	if err := m.tryName(ctx, s, name); err != nil {
 		return s, err
