@@ -73,7 +73,7 @@ func TestEveryErrorHasTheOneShape(t *testing.T) {
 		}
 	}
 	resp, _ := l.raw("PUT", "/api/v1/servers/x", "", "Authorization", "Bearer "+l.token)
-	if got := resp.Header.Get("Allow"); got != "GET, PATCH" {
+	if got := resp.Header.Get("Allow"); got != "GET, PATCH, DELETE" {
 		t.Errorf("Allow: %q", got)
 	}
 }

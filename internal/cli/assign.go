@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,6 +30,7 @@ empty --cluster takes servers out of their cluster. Several servers can be given
 schematic in one go. Without --role it follows from the name the first time: control-plane, controlplane or master.`,
 		Example: `  talos-manager server assign control-plane-1 control-plane-2 control-plane-3 --cluster prod --role controlplane
   talos-manager server assign worker-1 --cluster prod --disk eui.0025388b71b4e09c --private-ip 10.0.1.7 --patch @worker-1.yaml
+  talos-manager server assign worker-2 worker-3 --disk 'rule:smallest,transport=nvme' --disk-policy wipe-ours
   talos-manager server assign worker-1 --cluster ''`,
 		Args:              takes("SERVER..."),
 		ValidArgsFunction: p.completeBy(serverNames, true),
@@ -67,13 +69,15 @@ schematic in one go. Without --role it follows from the name the first time: con
 	f.String("schematic", "", "schematic of its own; empty: the cluster's")
 	f.String("hostname", "", "name of the node; empty: the server's name")
 	f.String("private-ip", "", "address in the private network, without prefix length")
-	f.String("disk", "", "disk to install on, by WWID (eui.…, naa.…) or serial:…; empty: the only one of 10 GB or more")
+	f.String("disk", "", "disk to install on: WWID (eui.…, naa.…), serial:…, or rule:smallest,transport=nvme,size>=400GB; empty: the only one of 10 GB or more")
+	f.String("disk-policy", "", "what an install may overwrite without asking: clean-only, wipe-ours or wipe-all; empty: what the cluster says")
 	f.String("ephemeral-disk", "", "disk (wwid:…) or md array (uuid:…) for the EPHEMERAL volume")
 	f.String("patch", "", "patch of its own, YAML or @FILE")
 	f.Bool("draft", false, "keep it, but not in effect: what would break is no error, and the server cannot be installed")
 	f.Bool("dry-run", false, "only say what would change in the machine configs")
 	f.Bool("force", false, "let a control plane go that etcd may still count as a member")
 	complete(cmd, "role", client.ControlPlane, client.Worker)
+	complete(cmd, "disk-policy", client.CleanOnly, client.WipeOurs, client.WipeAll)
 	p.completeFlag(cmd, "cluster", clusterNames)
 	p.completeFlag(cmd, "config", configNames)
 	p.completeFlag(cmd, "schematic", schematicNames)
@@ -84,12 +88,15 @@ schematic in one go. Without --role it follows from the name the first time: con
 func (p *program) assignment(fs *pflag.FlagSet, servers int) (client.AssignmentChange, error) {
 	a := client.AssignmentChange{
 		Cluster: given(fs, "cluster"), Role: given(fs, "role"), Config: given(fs, "config"), Schematic: given(fs, "schematic"),
-		Hostname: given(fs, "hostname"), PrivateIP: given(fs, "private-ip"), InstallDisk: given(fs, "disk"), EphemeralDisk: given(fs, "ephemeral-disk"), Patch: given(fs, "patch"),
+		Hostname: given(fs, "hostname"), PrivateIP: given(fs, "private-ip"), InstallDisk: given(fs, "disk"), DiskPolicy: given(fs, "disk-policy"), EphemeralDisk: given(fs, "ephemeral-disk"), Patch: given(fs, "patch"),
 	}
 	if a == (client.AssignmentChange{}) {
 		return a, &usage{text: "server assign: nothing is given to change", hint: "--cluster NAME, --role controlplane, …; more with --help"}
 	}
 	for _, flag := range []string{"hostname", "private-ip", "disk", "ephemeral-disk", "patch"} {
+		if flag == "disk" && a.InstallDisk != nil && (*a.InstallDisk == "" || strings.HasPrefix(*a.InstallDisk, "rule:")) {
+			continue // a rule chooses on each server
+		}
 		if servers > 1 && fs.Changed(flag) {
 			return a, &usage{text: "server assign: --" + flag + " is for one server only", hint: "assign the servers one by one"}
 		}

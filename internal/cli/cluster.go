@@ -45,6 +45,8 @@ assign servers to it and install them. The secrets are made unless those of an e
 	f.StringVar(&n.Schematic, "schematic", "", "schematic of its servers")
 	f.StringVar(&n.VSwitch, "vswitch", "", "id of the vSwitch that joins its dedicated servers")
 	f.StringVar(&n.Secrets, "secrets", "", "secrets bundle to take over (talosctl gen secrets), YAML or @FILE")
+	f.StringVar(&n.DiskPolicy, "disk-policy", "", "what installs of its servers may overwrite without asking: clean-only (default), wipe-ours or wipe-all")
+	complete(cmd, "disk-policy", client.CleanOnly, client.WipeOurs, client.WipeAll)
 	p.completeFlag(cmd, "config", configNames)
 	p.completeFlag(cmd, "schematic", schematicNames)
 	return cmd
@@ -102,6 +104,7 @@ func (p *program) clusterShow() *cobra.Command {
 				t.field("config", name(v.Config))
 				t.field("schematic", first(name(v.Schematic), "plain"))
 				t.field("vSwitch", name(v.VSwitch))
+				t.field("disk policy", first(v.DiskPolicy, client.CleanOnly))
 				t.field("created", t.ago(v.CreatedAt))
 				t.field("bootstrapped", first(strings.TrimSpace(t.ago(v.BootstrappedAt)+on(v.BootstrapServer)), "not yet"))
 				fmt.Fprintln(t.w)

@@ -26,16 +26,18 @@ change by an upgrade of its nodes.`,
 	f.String("talos-version", "", "Talos version; only before it is bootstrapped")
 	f.String("kubernetes-version", "", "Kubernetes version; only before it is bootstrapped")
 	f.String("private-network", "", `private network of its servers, as 10.0.0.0/16; "" for none`)
+	f.String("disk-policy", "", `what installs of its servers may overwrite without asking: clean-only, wipe-ours or wipe-all; "" for clean-only`)
 	f.Int("private-mtu", 0, "MTU of the private network; 0 for what the provider has")
 	f.String("why", "", "reason, for those who read the events")
 	f.BoolVar(&dry, "dry-run", false, "only say what would change")
+	complete(cmd, "disk-policy", client.CleanOnly, client.WipeOurs, client.WipeAll)
 	p.completeFlag(cmd, "config", configNames)
 	p.completeFlag(cmd, "schematic", schematicNames)
 	completeVersions(cmd, "talos-version")
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
 		change := client.ClusterChange{
 			TalosVersion: given(f, "talos-version"), KubernetesVersion: given(f, "kubernetes-version"), Config: given(f, "config"),
-			Schematic: given(f, "schematic"), PrivateNetwork: given(f, "private-network"),
+			Schematic: given(f, "schematic"), PrivateNetwork: given(f, "private-network"), DiskPolicy: given(f, "disk-policy"),
 		}
 		if f.Changed("private-mtu") {
 			mtu, err := f.GetInt("private-mtu")

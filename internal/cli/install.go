@@ -40,23 +40,53 @@ func (p *program) serverRescue() *cobra.Command {
 func (p *program) serverInstall() *cobra.Command {
 	var w waiting
 	var o client.InstallOptions
+	var dry, plan bool
 	cmd := &cobra.Command{
 		Use: "install SERVER...", Short: "Put Talos on servers and make them nodes of their clusters",
 		Long: `Put Talos on servers and make them nodes of their clusters: rescue system, image, config, Kubernetes, labels. What is on
-the install disk is lost. A disk that is not blank is overwritten only with --wipe, or after the question of the
-operation was answered (talos-manager operation approve).`,
+the install disk is lost. What may be overwritten without a question is the disk policy's to say: by default blank disks
+only. Else the operation asks, and is answered with the disk's serial number (talos-manager operation approve).
+
+--plan says how long it would take, and who waits for what: Hetzner allows 50 restarts an hour. --dry-run says what would
+be done to each machine, and prints the scripts. Neither touches anything.`,
 		Example: `  talos-manager server install control-plane-1 control-plane-2 control-plane-3 --wait
-  talos-manager server install worker-7 --wipe --wait --timeout 30m`,
+  talos-manager server install worker-7 --disk-policy wipe-ours --via-manager --wait --timeout 30m
+  talos-manager server install worker-8 --dry-run
+  talos-manager server install $(seq -f worker-%g 80) --plan`,
 		Args:              takes("SERVER..."),
 		ValidArgsFunction: p.completeBy(serverNames, true),
 		RunE: p.run(func(ctx context.Context, c *client.Client, servers []string) error {
+			switch {
+			case dry && plan:
+				return &usage{text: "server install: --plan and --dry-run together", hint: "give one after the other"}
+			case plan:
+				return p.planInstalls(ctx, c, client.InstallPlanRequest{Servers: servers, InstallOptions: o})
+			case dry:
+				return p.previewInstalls(ctx, c, servers, o)
+			}
 			return p.start(ctx, c, servers, w, func(ctx context.Context, ref string) (client.Operation, error) { return c.InstallServer(ctx, ref, o) })
 		}),
 	}
-	cmd.Flags().BoolVar(&o.Wipe, "wipe", false, "overwrite the disk even if something is on it")
-	cmd.Flags().StringVar(&o.ImageSHA256, "image-sha256", "", "checksum that the image file must have, hex")
+	installFlags(cmd, &o)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done to each machine, and print the scripts")
+	cmd.Flags().BoolVar(&plan, "plan", false, "only say how long it would take, and who waits for what")
 	w.flags(cmd)
 	return cmd
+}
+
+func installFlags(cmd *cobra.Command, o *client.InstallOptions) {
+	f := cmd.Flags()
+	f.BoolVar(&o.Wipe, "wipe", false, "the same as --disk-policy wipe-all")
+	f.StringVar(&o.DiskPolicy, "disk-policy", "", "what may be overwritten without asking: clean-only, wipe-ours or wipe-all; the default is the server's, then the cluster's")
+	f.StringVar(&o.Delivery, "delivery", "", "how the config gets there: pull (the machine fetches it) or push (for machines that cannot reach this manager)")
+	f.StringVar(&o.Boot, "boot", "", "how Talos is started the first time: image, kexec (takes no restart from the budget) or auto")
+	f.BoolVar(&o.OverrideUUID, "override-uuid", false, "give a machine without a proper UUID one of its own, for good")
+	f.BoolVar(&o.StaticNetwork, "static-network", false, "let the machine keep the addresses of its rescue system, where no DHCP serves it")
+	f.BoolVar(&o.ViaManager, "via-manager", false, "let machines fetch the image from this manager, which fetches it once for all")
+	f.StringVar(&o.ImageSHA256, "image-sha256", "", "checksum that the image file must have, hex")
+	complete(cmd, "disk-policy", client.CleanOnly, client.WipeOurs, client.WipeAll)
+	complete(cmd, "delivery", client.Pull, client.Push)
+	complete(cmd, "boot", client.BootImage, client.BootKexec, client.BootAuto)
 }
 
 // start starts an operation for each of the servers or clusters, and follows them if asked to. One that is refused does

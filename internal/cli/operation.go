@@ -70,8 +70,16 @@ func detail(o client.Operation) string {
 	case client.Failed:
 		return o.Error
 	}
-	if pr := o.Progress; pr != nil && pr.Total > 0 && o.State == client.Running {
-		return fmt.Sprintf("%d%%", 100*pr.Done/pr.Total)
+	if o.State == client.Running {
+		return percent(o)
+	}
+	return ""
+}
+
+// percent is how far the step is, "" if that is not known.
+func percent(o client.Operation) string {
+	if pr := o.Progress; pr != nil && pr.Total > 0 {
+		return fmt.Sprintf("%d%%", 100*min(pr.Done, pr.Total)/pr.Total)
 	}
 	return ""
 }
@@ -104,14 +112,13 @@ func describeOperation(t *table, o client.Operation) {
 			t.field("looks again in", short(wait))
 		}
 	}
-	t.field("question", o.Question)
-	if pr := o.Progress; pr != nil && pr.Unit == "bytes" {
-		t.field("progress", size(pr.Done)+" of "+size(pr.Total))
-	} else if pr != nil {
-		t.field("progress", strings.TrimSpace(fmt.Sprintf("%d of %d %s", pr.Done, pr.Total, pr.Unit)))
+	t.block("question", fold(o.Question, wide-2))
+	if o.State == client.Asking {
+		t.field("answer with", "talos-manager operation approve "+o.ID+" --answer …")
 	}
-	t.field("error", o.Error)
-	t.field("hint", o.Hint)
+	t.field("progress", progress(o))
+	t.block("error", fold(o.Error, wide-2))
+	t.block("hint", fold(o.Hint, wide-2))
 	t.field("began", t.ago(o.CreatedAt))
 	t.field("ended", t.ago(o.FinishedAt))
 	for i, s := range o.Steps {
@@ -121,6 +128,29 @@ func describeOperation(t *table, o client.Operation) {
 		}
 		t.row(s.Name, s.State, took(s, t.now), attempts(s.Attempts), s.Error)
 	}
+}
+
+// progress is how far the step is, in its own units.
+func progress(o client.Operation) string {
+	pr := o.Progress
+	if pr == nil {
+		return ""
+	}
+	done, total := fmt.Sprint(pr.Done), fmt.Sprint(pr.Total)
+	if pr.Unit == "bytes" {
+		done, total = size(pr.Done), size(pr.Total)
+	}
+	text := done
+	if pr.Total > 0 {
+		text += " of " + total
+	}
+	if pr.Unit != "bytes" {
+		text += " " + pr.Unit
+	}
+	if share := percent(o); share != "" {
+		text += " (" + share + ")"
+	}
+	return strings.TrimSpace(text)
 }
 
 func took(s client.Step, now time.Time) string {

@@ -14,7 +14,7 @@ import (
 
 func (p *program) serverCommand() *cobra.Command {
 	return p.noun("server", "Rented servers: what they are, what they are to be, and making them so", "",
-		p.serverList(), p.serverShow(), p.serverSync(), p.serverRename(), p.serverVSwitch(), p.serverAssign(), p.serverRescue(), p.serverInstall())
+		p.serverList(), p.serverShow(), p.serverSync(), p.serverRename(), p.serverVSwitch(), p.serverAssign(), p.serverRescue(), p.serverInstall(), p.serverAdd(), p.serverProbe(), p.serverMove(), p.serverRemove())
 }
 
 func (p *program) serverList() *cobra.Command {
@@ -123,6 +123,7 @@ func describeServer(t *table, s client.Server) {
 		t.field("schematic", name(a.Schematic))
 		t.field("private address", a.PrivateIP)
 		t.field("install disk", a.InstallDisk)
+		t.field("disk policy", a.DiskPolicy)
 		t.field("EPHEMERAL disk", a.EphemeralDisk)
 		t.block("patch", a.Patch)
 	}
@@ -130,36 +131,6 @@ func describeServer(t *table, s client.Server) {
 		t.field("operation", strings.TrimSpace(o.ID+" "+o.Kind+" "+o.State+" "+o.Step))
 	}
 	describeFacts(t, s)
-}
-
-func describeFacts(t *table, s client.Server) {
-	f := s.Facts
-	if f == nil {
-		t.field("facts", "none yet: talos-manager server rescue "+s.Name)
-		return
-	}
-	t.field("facts of", t.ago(f.At))
-	t.field("UUID", f.UUID)
-	t.field("board", strings.TrimSpace(f.Manufacturer+" "+f.Product+" "+f.Serial))
-	t.field("firmware", f.Firmware)
-	t.field("CPU", fmt.Sprintf("%s, %d cores", first(f.CPU, "unknown"), f.Cores))
-	t.field("memory", size(f.MemoryBytes))
-	for _, n := range f.NICs {
-		state := "down"
-		if n.Up {
-			state = "up"
-		}
-		t.field("interface "+n.Name, strings.Join(append([]string{n.MAC, state}, n.Addresses...), " "))
-	}
-	for _, d := range f.Disks {
-		contents := "blank"
-		if len(d.Contents) > 0 {
-			contents = strings.Join(d.Contents, ", ")
-		}
-		t.field("disk "+d.Name, strings.Join(strings.Fields(strings.Join([]string{first(d.ID, "(no identity)"), size(d.SizeBytes), d.Transport, d.Model}, " ")), " ")+": "+contents)
-	}
-	t.field("UUID problem", s.UUIDProblem)
-	t.block("mail to Hetzner", s.UUIDMail)
 }
 
 func (p *program) serverSync() *cobra.Command {

@@ -165,8 +165,10 @@ func doing(o client.Operation) string {
 	switch {
 	case o.State == client.Asking:
 		return "asks a question"
-	case o.Progress != nil && o.Progress.Total > 0 && o.State != client.Succeeded:
-		return fmt.Sprintf("%s %d%%", o.Step, 100*o.Progress.Done/o.Progress.Total)
+	case percent(o) != "" && o.WaitingFor != "" && !o.Final(): // it says how fast it is, and how long it will take
+		return percent(o) + ", waits for " + o.WaitingFor
+	case percent(o) != "" && !o.Final():
+		return o.Step + " " + percent(o)
 	case o.WaitingFor != "" && (o.State == client.Waiting || o.State == client.Running):
 		return "waits for " + o.WaitingFor
 	case o.Step != "":
