@@ -37,6 +37,7 @@ type job struct {
 	from    int  // the phase it begins with: an index of installPhases
 	byHand  bool // somebody has to boot its rescue system
 	kexec   bool
+	noKexec bool // it could not
 }
 
 // clusterOf is what a forecast needs to know of a cluster.
@@ -184,7 +185,7 @@ func (f *play) step(r *played, now time.Time) {
 		return
 	}
 	last.Works = now
-	last.End = now.Add(f.takes(r, phases[r.phase]))
+	last.End = f.ends(r, last.Start, now)
 	r.begun, r.ended = false, true
 	f.at(last.End, r)
 }
@@ -251,11 +252,29 @@ func (r *played) callsOf(phase int) []budgetKey {
 	return all
 }
 
+// ends is when a phase that was come to at start, and could begin at works, is over. A Talos that kexec started installs
+// itself while it waits for its cluster.
+func (f *play) ends(r *played, start, works time.Time) time.Time {
+	phase := installPhases()[r.phase]
+	normal := works.Add(f.takes(r, phase))
+	switch {
+	case !r.kexec || !slices.Contains(ofKexec(), phase):
+		return normal
+	case r.phase != atNode:
+		return works.Add(f.takes(r, phase+byKexec))
+	}
+	installed := start.Add(f.takes(r, phase+byKexec))
+	if works.After(start) && normal.After(installed) {
+		return normal
+	}
+	if installed.Before(works) {
+		return works
+	}
+	return installed
+}
+
 // takes is how long a phase is.
 func (f *play) takes(r *played, phase string) time.Duration {
-	if r.kexec && phase == PhaseBoot {
-		phase = phaseKexec
-	}
 	for _, t := range f.in.phases {
 		if t.Phase == phase && t.Provider == r.kind {
 			return t.Takes

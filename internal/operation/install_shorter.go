@@ -73,14 +73,14 @@ func (in *forecastInput) planesFirst(InstallPlan) (ShorterPlan, *forecastInput) 
 
 // withKexec starts Talos from the rescue system.
 func (in *forecastInput) withKexec(InstallPlan) (ShorterPlan, *forecastInput) {
-	may := func(j job) bool { return !j.kexec && !j.hidden }
+	may := func(j job) bool { return !j.kexec && !j.noKexec && !j.hidden }
 	if !slices.ContainsFunc(in.jobs, may) {
 		return ShorterPlan{}, nil
 	}
 	return ShorterPlan{
-		What: "start Talos from the rescue system with kexec: the firmware is not waited for, and no restart is needed if one hangs in it",
+		What: "start Talos from the rescue system with kexec: no image is written and the firmware is gone through once less, so none that hangs there costs another restart",
 		How:  "--boot " + string(fleet.BootKexec),
-	}, in.with(func(j *job) { j.kexec = true })
+	}, in.with(func(j *job) { j.kexec = j.kexec || may(*j) })
 }
 
 // moreAccounts is for fleets that one account has too few restarts for.
