@@ -27,7 +27,8 @@ type serverData struct {
 	Clusters   []option
 	Configs    []option
 	Schematics []option
-	BadUUID    string // why its UUID will not do, "" if it will or is not known yet
+	Changes    []fleet.Event // what was found changed in the machine, newest first
+	BadUUID    string        // why its UUID will not do, "" if it will or is not known yet
 }
 
 // node says whether the server runs as a node of its cluster: it may not be changed then.
@@ -51,6 +52,10 @@ func (d serverData) blank() bool {
 func (d serverData) disk() (fleet.Disk, bool) {
 	disks := d.Server.Facts.Disks
 	want := d.Server.Assignment.InstallDisk
+	if rule, err := fleet.ParseDiskRule(want); err == nil {
+		disk, err := rule.Choose(d.Server.Name, disks)
+		return disk, err == nil
+	}
 	for _, disk := range disks {
 		if want != "" && disk.ID() == want || want == "" && len(disks) == 1 {
 			return disk, true
@@ -92,6 +97,10 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 	}
 	d.Patch = own.Text(fleet.PatchOwn)
 	if err := s.serverOperations(ctx, &d); err != nil {
+		return d, err
+	}
+	changed := store.EventFilter{Verb: "server.changed", Subject: "server", TargetID: d.Server.ID, Limit: historyLength}
+	if d.Changes, err = s.store.Events(ctx, changed); err != nil {
 		return d, err
 	}
 	account, err := s.store.Account(ctx, d.Server.AccountID)
@@ -146,7 +155,7 @@ func serverPageParts(d serverData) []part {
 	v := d.Server
 	return append(latestParts(d), []part{
 		{id: "server-head", key: keyOf([]any{d.Row, v.MissingAt, v.Cancelled, v.Locked, v.Status}), piece: serverHead(d)},
-		{id: "server-facts", key: keyOf([]any{v, d.Account, d.Row.Cluster, d.BadUUID}), piece: serverFacts(d)},
+		{id: "server-facts", key: keyOf([]any{v, d.Account, d.Row.Cluster, d.BadUUID, d.Changes}), piece: serverFacts(d)},
 		{id: "server-actions", key: keyOf([]any{v.State, v.Name, v.Assignment, v.Facts.Disks, d.busy(), d.Clusters, d.Configs, d.Schematics}), piece: serverActions(d)},
 		{id: "server-history", key: keyOf(d.History), piece: serverHistory(d)},
 	}...)
@@ -235,7 +244,8 @@ func (s *site) installServer(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	_, err = s.Operations.Install(r.Context(), access.Actor(r.Context()), v.ID, operation.InstallOptions{
-		Wipe: wipe, ImageSHA256: strings.TrimSpace(r.PostFormValue("sha256")),
+		Wipe: wipe, ImageSHA256: strings.TrimSpace(r.PostFormValue("sha256")), ViaManager: r.PostFormValue("viaManager") == "true",
+		OverrideUUID: r.PostFormValue("overrideUUID") == "true", StaticNetwork: r.PostFormValue("staticNetwork") == "true",
 	})
 	if err != nil {
 		return s.again(w, r, s.server, err)

@@ -145,6 +145,8 @@ func providerTitle(p fleet.Provider) string {
 		return "Cloud"
 	case fleet.HetznerRobot:
 		return "Dedicated"
+	case fleet.Manual:
+		return "Added by hand"
 	}
 	return string(p)
 }
