@@ -61,7 +61,8 @@ func TestTalosInstallsItselfFromTheRescueSystem(t *testing.T) {
 }
 
 func TestAKexecInstallSurvivesDeathAtEveryPoint(t *testing.T) {
-	workflowtest.KillEverywhere(t, func(t *testing.T) workflowtest.Scenario {
+	steps := []string{"load Talos' kernel", "clear the way for the boot", "start Talos' kernel", "hand over the config"}
+	workflowtest.KillIn(t, func(t *testing.T) workflowtest.Scenario {
 		l := newLab(t)
 		l.cluster(t, nil, []string{"control-plane-1"})
 		m := l.machine(t, "control-plane-1")
@@ -83,7 +84,7 @@ func TestAKexecInstallSurvivesDeathAtEveryPoint(t *testing.T) {
 				}
 			},
 		}
-	})
+	}, steps)
 }
 
 func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {

@@ -37,6 +37,12 @@ type Scenario struct {
 // and the operation must come to the same end and pass the same Check.
 func KillEverywhere(t *testing.T, setup func(t *testing.T) Scenario) {
 	t.Helper()
+	KillIn(t, setup, nil)
+}
+
+// KillIn is KillEverywhere for the points of some steps: the others are another scenario's too. No steps are all.
+func KillIn(t *testing.T, setup func(t *testing.T) Scenario, steps []string) {
+	t.Helper()
 	var points []Point
 	var want fleet.OperationState
 	ok := t.Run("undisturbed", func(t *testing.T) {
@@ -51,6 +57,9 @@ func KillEverywhere(t *testing.T, setup func(t *testing.T) Scenario) {
 		t.Fatal("the operation has no point at which it can be killed")
 	}
 	for _, p := range points {
+		if len(steps) > 0 && !slices.ContainsFunc(steps, p.in) {
+			continue
+		}
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			k := NewKiller(p)
@@ -172,6 +181,11 @@ func (p Point) String() string {
 		return fmt.Sprintf("%s, time %d", p.where, p.nth)
 	}
 	return p.where
+}
+
+// in says whether the point is in a step.
+func (p Point) in(step string) bool {
+	return strings.Contains(p.where, "after "+step+",") || strings.Contains(p.where, "in "+step+",")
 }
 
 // certain: every run comes there. How often a step looks, or a log is written, is a matter of time.
