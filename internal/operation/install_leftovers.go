@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,10 @@ func (o *Operations) releaseDisk(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	defer session.Close()
+	if what := rescue.Differs(p.Disk, disk); what != "" { // a question may have stood for days
+		return fleet.Errorf(fleet.Refused, "disk %s of server %s is not as it was when it was chosen: %s; nothing was written", disk.ID(), s.Name, what).
+			WithHint("somebody works on it. If it is to be installed on all the same: talos-manager operation retry %s", run.ID())
+	}
 	stopped, err := session.Release(ctx, disk)
 	if err != nil {
 		return err
@@ -92,14 +97,8 @@ func (o *Operations) clearBoot(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	defer session.Close()
-	for _, r := range p.Rivals {
-		done, err := session.Disarm(ctx, facts, r)
-		if err != nil {
-			return err
-		}
-		if done != "" {
-			run.Warn(ctx, "%s: %s", r.Text, done)
-		}
+	if err := disarm(ctx, run, session, facts, disk, p.Rivals); err != nil {
+		return err
 	}
 	order := rescue.BootOrder(facts.UEFI, disk, s.Provider != fleet.Manual)
 	if order == nil {
@@ -111,6 +110,24 @@ func (o *Operations) clearBoot(ctx context.Context, run *workflow.Run) error {
 		return nil
 	}
 	run.Warn(ctx, "boot order of the firmware: was %s, is %s; efibootmgr -o in the rescue system sets it back", strings.Join(facts.UEFI.Order, ","), strings.Join(order, ","))
+	return nil
+}
+
+// disarm hides the rivals. Never on the chosen disk, even where two disks have one name: partitions of one image have the
+// same UUIDs wherever it is written.
+func disarm(ctx context.Context, run *workflow.Run, session *rescue.Session, facts fleet.Facts, chosen fleet.Disk, rivals []rescue.Rival) error {
+	facts.Disks = slices.DeleteFunc(slices.Clone(facts.Disks), func(d fleet.Disk) bool { return d.Name == chosen.Name })
+	for _, r := range rivals {
+		done, err := session.Disarm(ctx, facts, r)
+		switch {
+		case err != nil && r.Unreadable: // the firmware will hardly do better
+			run.Warn(ctx, "%v", err)
+		case err != nil:
+			return err
+		case done != "":
+			run.Warn(ctx, "%s: %s", r.Text, done)
+		}
+	}
 	return nil
 }
 

@@ -139,3 +139,21 @@ func Recognise(f fleet.Facts, d fleet.Disk, was fleet.Installed, clusterID strin
 	}
 	return true, ""
 }
+
+// Differs says how what is on a disk differs between two looks; "" if it does not. Arrays that were stopped in between
+// leave their marks where they were.
+func Differs(was, is fleet.Disk) string {
+	if !slices.Equal(was.Signatures, is.Signatures) {
+		return fmt.Sprintf("it had %s and has %s", cmp.Or(strings.Join(was.Signatures, ", "), "nothing"), cmp.Or(strings.Join(is.Signatures, ", "), "nothing"))
+	}
+	if len(was.Partitions) != len(is.Partitions) {
+		return fmt.Sprintf("it had %d partitions and has %d", len(was.Partitions), len(is.Partitions))
+	}
+	for i, p := range was.Partitions {
+		q := is.Partitions[i]
+		if p.Label != q.Label || p.UUID != q.UUID || p.SizeBytes != q.SizeBytes || p.FSType != q.FSType || p.FSUUID != q.FSUUID {
+			return fmt.Sprintf("partition %s is now %s", partitionText(p), partitionText(q))
+		}
+	}
+	return ""
+}

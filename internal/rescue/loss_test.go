@@ -189,3 +189,26 @@ func TestAMissingProgramIsSaidBeforeAnythingIsDone(t *testing.T) {
 		}
 	}
 }
+
+func TestADiskThatChangedSinceItWasChosenIsToldFromOneThatWasReleased(t *testing.T) {
+	was := mirror().Disks[0]
+	was.Signatures, was.Partitions[0].MountedAt = []string{"gpt"}, "/mnt"
+	for _, tc := range []struct {
+		why    string
+		change func(*fleet.Disk)
+		text   string
+	}{
+		{"released", func(d *fleet.Disk) { d.Partitions[0].MountedAt, d.Contents = "", nil }, ""},
+		{"partitioned", func(d *fleet.Disk) { d.Partitions = append(d.Partitions, fleet.Partition{Number: 2}) }, "had 1 partitions and has 2"},
+		{"formatted", func(d *fleet.Disk) { d.Partitions[0].FSType = "ext4" }, "is now 1 root 100 GB ext4"},
+		{"formatted alike", func(d *fleet.Disk) { d.Partitions[0].FSUUID = "new" }, "is now"},
+		{"wiped", func(d *fleet.Disk) { d.Signatures, d.Partitions = nil, nil }, "it had gpt and has nothing"},
+	} {
+		is := was
+		is.Partitions = slices.Clone(was.Partitions)
+		tc.change(&is)
+		if got := Differs(was, is); (got == "") != (tc.text == "") || !strings.Contains(got, tc.text) {
+			t.Errorf("%s: %q", tc.why, got)
+		}
+	}
+}

@@ -18,8 +18,9 @@ type Rival struct {
 	Part   string `json:"part"`             // UUID of the partition
 	// Label of a partition of an earlier Talos: the new one would take it for its own. "": an EFI system partition with
 	// boot loaders.
-	Label string `json:"label,omitempty"`
-	Text  string `json:"text"` // for people
+	Label      string `json:"label,omitempty"`
+	Unreadable bool   `json:"unreadable,omitempty"` // its file system could not be mounted
+	Text       string `json:"text"`                 // for people
 }
 
 // rivalLabels are the partitions that Talos looks for by label on every disk of a machine. Source: talos
@@ -41,7 +42,8 @@ func Rivals(f fleet.Facts, chosen fleet.Disk, keep string) []Rival {
 			r := Rival{Disk: d.ID(), Serial: cmp.Or(d.Serial, d.ID(), d.Name), Part: p.UUID}
 			where := fmt.Sprintf("partition %d of disk %s", p.Number, cmp.Or(d.ID(), d.Name))
 			switch {
-			case f.Firmware == "uefi" && p.EFI() && (len(p.Loaders) > 0 || p.Unreadable):
+			case f.Firmware == "uefi" && p.EFI() && (len(p.Loaders) > 0 || p.Unreadable && p.FSType != ""):
+				r.Unreadable = p.Unreadable
 				r.Text = fmt.Sprintf("boot loaders on %s (%s)", where, cmp.Or(strings.Join(p.Loaders, ", "), "which cannot be read"))
 			case d.Talos != nil && slices.Contains(rivalLabels, p.Label) && (keep == "" || d.WWID != keep || p.Label == "META" || p.Label == "STATE"):
 				r.Label, r.Text = p.Label, fmt.Sprintf("%s on %s, of %s", p.Label, where, d.Talos)
