@@ -13,7 +13,6 @@ modules=(
 )
 
 fresh kernel "$0" && exit 0
-echo "emulated machine: kernel"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 packages bookworm "$work/deb" linux-image-amd64
@@ -23,7 +22,6 @@ release=$(basename "$work"/tree/lib/modules/*)
 depmod -b "$work/tree" "$release"
 
 # The modules with all that they need, in a tree of their own.
-out=$cache/kernel
 to=$out/modules/lib/modules/$release
 mkdir -p "$to"
 cp "$work/tree/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$to"
@@ -35,4 +33,4 @@ done
 depmod -b "$out/modules" "$release"
 cp "$work/tree/boot/vmlinuz-$release" "$out/vmlinuz"
 echo "$release" >"$out/release"
-built kernel "$0"
+built kernel

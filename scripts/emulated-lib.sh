@@ -5,22 +5,25 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${TALOS_MANAGER_EMULATED:-$root/bin/emulated}
 
-# fresh PART INPUT...: is the part built, from just these files? Else its directory is made anew, and empty.
+# fresh PART INPUT...: is the part built, from just these files? Else it is to be made in the empty directory $out, and
+# takes its place with "built": a machine that runs, or boots meanwhile, has the old one.
 fresh() {
-	local part=$cache/$1 stamp
+	local part=$1 stamp
 	shift
 	stamp=$(cat "$root/scripts/emulated-lib.sh" "$@" | sha256sum)
-	[ "$(cat "$part/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
-	rm -rf "$part"
-	mkdir -p "$part"
+	[ "$(cat "$cache/$part/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
+	echo "emulated machine: $part"
+	out=$cache/$part.new
+	rm -rf "$out"
+	mkdir -p "$out"
+	echo "$stamp" >"$out/.stamp"
 	return 1
 }
 
-# built PART INPUT...: writes down what it was built from.
+# built PART: it is whole.
 built() {
-	local part=$cache/$1
-	shift
-	cat "$root/scripts/emulated-lib.sh" "$@" | sha256sum >"$part/.stamp"
+	rm -rf "${cache:?}/$1"
+	mv "$out" "$cache/$1"
 }
 
 # packages SUITE DIRECTORY PACKAGE...: downloads Debian packages and all that they depend on as .deb files, signatures

@@ -15,8 +15,6 @@ tools=(
 inputs=("$0" "$root/scripts/emulated-kernel.sh" "$root/scripts/emulated-systemd-boot.sh")
 while read -r file; do inputs+=("$file"); done < <(find "$root/internal/simulator/emulated/rescue" -type f | sort)
 fresh rescue "${inputs[@]}" && exit 0
-echo "emulated machine: rescue system"
-out=$cache/rescue
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 packages bookworm "$work/deb" "${tools[@]}"
@@ -69,4 +67,4 @@ install -m 755 "$root/internal/simulator/emulated/rescue/init.sh" "$initrd/init"
 # For tests: a boot loader for a disk, a kernel for kexec.
 cp "$cache/systemd-boot/systemd-bootx64.efi" "$out/loader.efi"
 cp "$cache/kernel/vmlinuz" "$out/vmlinuz"
-built rescue "${inputs[@]}"
+built rescue

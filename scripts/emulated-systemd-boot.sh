@@ -6,11 +6,10 @@ set -euo pipefail
 . "$(dirname "$0")/emulated-lib.sh"
 
 fresh systemd-boot "$0" && exit 0
-echo "emulated machine: systemd-boot"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 packages trixie "$work" systemd-boot-efi
 mkdir "$work/tree"
 (cd "$work/tree" && unpack "$work"/systemd-boot-efi_*.deb)
-cp "$work"/tree/usr/lib/systemd/boot/efi/*x64* "$cache/systemd-boot/"
-built systemd-boot "$0"
+cp "$work"/tree/usr/lib/systemd/boot/efi/*x64* "$out/"
+built systemd-boot

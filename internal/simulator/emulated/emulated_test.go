@@ -58,7 +58,7 @@ func TestRescueSystemIsAsHetznersWithBIOS(t *testing.T) {
 	for len(disks) < len(furnished)+2 {
 		disks = append(disks, Disk{Bus: Virtio})
 	}
-	l := newLab(t, Options{Disks: disks, UUID: "11111111-2222-4333-8444-555555555555", Serial: "SYS, 7", Board: "X11"})
+	l := newLab(t, Options{Disks: disks, UUID: "11111111-2222-4333-8444-555555555555", Serial: "SYS, 7", Board: "X11", RescueArguments: "loglevel=7"})
 	start := time.Now()
 	l.must(l.m.BootRescue(l.ctx))
 	t.Logf("the rescue system answers after %s", time.Since(start).Round(time.Second))
@@ -112,6 +112,7 @@ func looksLikeHetzners(l *lab) {
 		kexec perl nohup setsid ps pgrep pkill fuser mount umount awk flock timeout tac od truncate mktemp chroot reboot systemctl sshd; do
 			command -v $tool >/dev/null || echo "no $tool"
 		done; echo checked`, "checked")
+	l.prints("cat <(echo through /dev/fd) 2>&1; echo out >/dev/stdout", "through /dev/fd", "out")
 	if out, err := l.m.Run(l.ctx, "set -e; curl --version; wget --version; lvm version; mdadm --version 2>&1; awk 'BEGIN{print 6*7}'"); err != nil {
 		l.Errorf("%v: %s", err, out)
 	}

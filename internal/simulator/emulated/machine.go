@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -286,6 +285,3 @@ func (m *Machine) writeKeys() error {
 	m.hostKeys = keys
 	return nil
 }
-
-// dieWithUs ends a process when the thread that started it ends: a test that is killed leaves no machine behind.
-func dieWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -17,7 +17,7 @@ func (m *Machine) arguments(rescue bool) []string {
 	args := []string{
 		"-name", o.Name, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
-		"-machine", "q35,graphics=off", "-accel", "tcg", "-cpu", "Nehalem", "-smp", "1", "-m", strconv.Itoa(o.MemoryMB),
+		"-machine", "q35,graphics=off", "-accel", "tcg,tb-size=192", "-cpu", "Nehalem", "-smp", "1", "-m", strconv.Itoa(o.MemoryMB),
 		"-device", "virtio-rng-pci",
 		"-smbios", "type=0,vendor=American Megatrends Inc.,version=1.0",
 		"-smbios", fields("type=1", "manufacturer", o.Manufacturer, "product", o.Product, "serial", o.Serial, "uuid", o.UUID),

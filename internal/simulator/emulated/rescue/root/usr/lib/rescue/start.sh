@@ -4,8 +4,6 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
 mount -t tmpfs -o nosuid,nodev tmpfs /tmp
 chmod 1777 /tmp
-ln -s /proc/self/fd /dev/fd # bash's >(…) is a file there
-for i in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${i%:*}" "/dev/${i#*:}"; done
 mkdir -p /dev/pts /dev/shm /run/lock /run/sshd /run/lvm /run/mdadm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
