@@ -13,7 +13,6 @@ import (
 
 	"github.com/talos-manager/talos-manager/client"
 	"github.com/talos-manager/talos-manager/internal/app"
-	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/simulator/emulated"
 	"github.com/talos-manager/talos-manager/internal/simulator/emulated/image"
 	"github.com/talos-manager/talos-manager/internal/simulator/emulated/image/console"
@@ -40,16 +39,19 @@ type emulatedLab struct {
 // emulatedCase is how a machine is made and installed.
 type emulatedCase struct {
 	firmware emulated.Firmware
+	uuid     string // "": a good one
+	memoryMB int
 	disks    []emulated.Disk
-	wwid     string // of the disk to install on, as Talos calls it
-	plain    bool   // the image comes from an address of ours and knows nothing of /config
-	settings map[string]string
+	furnish  map[int]emulated.Layout // what is on them before
+	wwid     string                  // of the disk to install on, as Talos calls it
+	plain    bool                    // the image comes from an address of ours and knows nothing of /config
+	options  client.InstallOptions
 }
 
 // newEmulatedLab starts it all. A rescue system boots in some 20 s.
 func newEmulatedLab(t *testing.T, p image.Parts, c emulatedCase) *emulatedLab {
 	t.Helper()
-	l := &emulatedLab{T: t, machine: emulated.New(t, emulated.Options{Firmware: c.firmware, Disks: c.disks})}
+	l := &emulatedLab{T: t, machine: emulated.New(t, emulated.Options{Firmware: c.firmware, UUID: c.uuid, MemoryMB: c.memoryMB, Disks: c.disks})}
 	w := world.New(world.Options{})
 	t.Cleanup(w.Close)
 	var err error
@@ -62,6 +64,12 @@ func newEmulatedLab(t *testing.T, p image.Parts, c emulatedCase) *emulatedLab {
 	l.manage(c, "http://"+net.JoinHostPort(loopbackOfGuest, port))
 	l.machine.ArmRescue(l.app.Key.PublicKey())
 	l.machine.PowerOn()
+	if len(c.furnish) > 0 {
+		l.must(l.machine.AwaitRescue(t.Context()))
+		for i, layout := range c.furnish {
+			l.must(l.machine.Furnish(t.Context(), layout, i))
+		}
+	}
 	return l
 }
 
@@ -84,9 +92,6 @@ func (l *emulatedLab) manage(c emulatedCase, factory string) {
 	}
 	if c.plain {
 		values["talos-amd64-image-url"] = factory + "/image/" + vanilla + "/v1.14.1/metal-amd64.raw.zst"
-	}
-	for name, value := range c.settings {
-		values[name] = value
 	}
 	settings, err := app.Read(values, func(string) string { return "" }, "")
 	l.must(err)
@@ -130,10 +135,14 @@ func (l *emulatedLab) dial(ctx context.Context, network, addr string) (net.Conn,
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
+func (l *emulatedLab) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return l.dial(ctx, "tcp", addr)
+}
+
 // assign adds the machine by its address and makes it the first control plane of a cluster.
 func (l *emulatedLab) assign(c emulatedCase) {
 	l.Helper()
-	_, err := l.app.Manager.AddServer(l.Context(), "test", manage.NewServer{Name: "node-1", Address: emulatedAddress, HostKey: strings.Join(l.machine.Fingerprints(), " ")})
+	_, err := l.client.AddServer(l.Context(), client.NewServer{Name: "node-1", Address: emulatedAddress, HostKey: strings.Join(l.machine.Fingerprints(), " ")})
 	l.must(err)
 	cluster := "prod"
 	_, err = l.client.CreateCluster(l.Context(), client.NewCluster{Name: cluster, Endpoint: "https://" + emulatedAddress + ":6443"})
