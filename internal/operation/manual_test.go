@@ -247,3 +247,18 @@ func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 	}
 	l.succeeds(t, op.ID)
 }
+
+func TestAServerOfAnyMakeThatDoesNotComeBackWaitsForSomebody(t *testing.T) {
+	l := newLab(t)
+	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
+	b.boot()
+	b.m.Fault(func(f *world.Faults) { f.TalosNeverComes = true })
+	b.add(t, manage.NewServer{})
+	l.engine(t, workflow.Options{})
+	op := l.install(t, "basement")
+	l.waits(t, op.ID, "somebody has to restart the server by hand")
+	b.m.Fault(func(f *world.Faults) { f.TalosNeverComes = false })
+	b.m.PowerCut()
+	b.m.PowerOn()
+	l.succeeds(t, op.ID)
+}
