@@ -198,7 +198,7 @@ func (k *link) carry(down net.Conn, stop chan struct{}) {
 	}
 	defer up.Close()
 	go func() { _, _ = io.Copy(up, down); up.Close() }()
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 64<<10)
 	for passed := int64(0); ; {
 		n, err := up.Read(buf)
 		if n > 0 {
@@ -233,8 +233,8 @@ func (k *link) allow(passed, n int64) fate {
 	}
 	var wait time.Duration
 	if k.rate > 0 {
-		if now := time.Now(); k.spent.Before(now) {
-			k.spent = now
+		if late := time.Now().Add(-300 * time.Millisecond); k.spent.Before(late) {
+			k.spent = late // what a busy machine could not take just now, the link still carries
 		}
 		k.spent = k.spent.Add(time.Duration(n * int64(time.Second) / k.rate))
 		wait = time.Until(k.spent)
