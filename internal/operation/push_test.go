@@ -1,15 +1,20 @@
 package operation_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/simulator/factory"
 	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
+	"github.com/talos-manager/talos-manager/internal/workflow/workflowtest"
 )
 
 // push orders an install whose config is pushed.
@@ -133,4 +138,56 @@ func TestAMachineThatWasConfiguredBySomebodyElseIsSaid(t *testing.T) {
 		l.dump(t, op)
 		t.Errorf("it is %s: %s; hint: %s", op.State, op.Error, op.Hint)
 	}
+}
+
+// basementInMaintenance is a machine of no provider's that sits in maintenance mode, added as a server.
+func basementInMaintenance(t *testing.T, l *lab) *basement {
+	t.Helper()
+	b := newBasement(t, l, "192.0.2.10", "", nil)
+	spec, err := l.sim.Factory.ImageSpec(factory.Vanilla, machineconfig.NewestTalos(), "metal", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := world.InstallImage(b.m.Disks[0], spec); err != nil {
+		t.Fatal(err)
+	}
+	b.m.PowerOn()
+	b.add(t, manage.NewServer{})
+	return b
+}
+
+// Of a machine of which nothing is known, a person says that it is the server before it gets the cluster's secrets. The
+// program dies at every point around that; the machine is handed one config.
+func TestAPushSurvivesDeath(t *testing.T) {
+	workflowtest.KillIn(t, func(t *testing.T) workflowtest.Scenario {
+		l := newLab(t)
+		b := basementInMaintenance(t, l)
+		return workflowtest.Scenario{
+			Journal: l.store,
+			Engine:  l.newEngine,
+			Begin: func(ctx context.Context, _ *workflow.Engine) (string, error) {
+				op, err := l.ops.Install(ctx, "test", "basement", operation.InstallOptions{Wipe: true})
+				return op.ID, err
+			},
+			Answer: func(question string) string {
+				for _, text := range []string{"would get the secrets of the cluster", b.m.UUID, b.m.MAC, "its certificate is "} {
+					if !strings.Contains(question, text) {
+						t.Errorf("it does not ask about %q: %s", text, question)
+					}
+				}
+				return b.m.UUID
+			},
+			Within: 60 * time.Second,
+			Check: func(t *testing.T, op fleet.Operation) {
+				if op.State != fleet.Succeeded {
+					l.dump(t, op)
+					t.Fatalf("install is %s", op.State)
+				}
+				l.said(t, op, "in maintenance mode", "left to Talos", "config handed over to UUID "+b.m.UUID)
+				if n := b.m.Boots(); n != 1 {
+					t.Errorf("the machine booted %d times", n)
+				}
+			},
+		}
+	}, []string{"read the facts", "hand over the config"})
 }
