@@ -7,13 +7,14 @@ import (
 	"encoding/hex"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 )
 
 const (
 	keyDigits = 32
 	// Route is what machines ask for, as http.ServeMux takes it.
-	Route = "GET /image/{signature}/{source}/{name}"
+	Route = "GET /image/{signature}/{source...}"
 )
 
 // key names what is kept of a source. A checksum makes another file of it: one source may have had two.
@@ -25,8 +26,39 @@ func (w wanted) key() string {
 // URL is where machines get an image from us. It holds the source, signed, so that every replica knows what is meant,
 // after a restart too, and so that nobody has other addresses fetched through us. Its last part is the file's name.
 func (c *Cache) URL(source, sha256 string) string {
-	text := base64.RawURLEncoding.EncodeToString([]byte(source + "\n" + strings.ToLower(sha256)))
-	return c.Options.URL + "/image/" + c.sign(text) + "/" + text + "/" + fileName(source)
+	text := wanted{source, strings.ToLower(sha256)}.text()
+	return c.Options.URL + "/image/" + c.sign(text) + "/" + text
+}
+
+// simple are sources that can stand in a path as they are; paths of URLs are not to be cleaned or escaped.
+var simple = regexp.MustCompile(`^(https?)://([A-Za-z0-9.:-]+/[A-Za-z0-9._~/-]+)$`)
+
+const coded = "base64"
+
+// text is an image as a path: legible where that is possible.
+func (w wanted) text() string {
+	m := simple.FindStringSubmatch(w.source)
+	if m == nil || path.Clean(m[2]) != m[2] {
+		return coded + "/" + base64.RawURLEncoding.EncodeToString([]byte(w.source+"\n"+w.sum)) + "/" + fileName(w.source)
+	}
+	return strings.TrimPrefix(w.sum+"/"+m[1]+"/"+m[2], "/")
+}
+
+// parse is the inverse of text.
+func parse(text string) (w wanted, ok bool) {
+	first, rest, _ := strings.Cut(text, "/")
+	if first == coded {
+		middle, _, _ := strings.Cut(rest, "/")
+		plain, err := base64.RawURLEncoding.DecodeString(middle)
+		w.source, w.sum, ok = strings.Cut(string(plain), "\n")
+		return w, ok && err == nil
+	}
+	if first != "http" && first != "https" {
+		w.sum = first
+		first, rest, _ = strings.Cut(rest, "/")
+	}
+	w.source = first + "://" + rest
+	return w, true
 }
 
 // fileName is the last part of an address: it tells the form of an image by its ending.
@@ -39,8 +71,11 @@ func fileName(source string) string {
 	if name == "/" || name == "." {
 		name = "image"
 	}
-	return url.PathEscape(name)
+	return odd.ReplaceAllString(name, "_")
 }
+
+// odd is what would be escaped in a path.
+var odd = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func (c *Cache) sign(text string) string {
 	mac := hmac.New(sha256.New, c.Key)
@@ -53,7 +88,5 @@ func (c *Cache) read(signature, text string) (wanted, bool) {
 	if !hmac.Equal([]byte(signature), []byte(c.sign(text))) {
 		return wanted{}, false
 	}
-	plain, err := base64.RawURLEncoding.DecodeString(text)
-	source, sum, ok := strings.Cut(string(plain), "\n")
-	return wanted{source: source, sum: sum}, ok && err == nil
+	return parse(text)
 }

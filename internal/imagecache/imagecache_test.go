@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -352,6 +353,30 @@ func TestAReplacedFileIsSeenBeforeTheNextInstall(t *testing.T) {
 	}
 }
 
+func TestAddressesHoldTheirSource(t *testing.T) {
+	c := New(Options{Dir: t.TempDir(), URL: "https://manager.example.com", Key: []byte("key"), Log: slog.New(slog.DiscardHandler)})
+	for _, tc := range []struct{ source, sum, end string }{
+		{"https://factory.talos.dev/image/37ab/v1.14.1/metal-amd64.raw.zst", "", "/https/factory.talos.dev/image/37ab/v1.14.1/metal-amd64.raw.zst"},
+		{"http://10.0.0.1:8080/a.raw", sumOf(nil), "/" + sumOf(nil) + "/http/10.0.0.1:8080/a.raw"},
+		{"https://me:pass@example.org/a.raw.xz?key=1", "", "/a.raw.xz"},
+		{"https://example.org/a//../b%20c.raw.gz", sumOf(nil), "/b_c.raw.gz"},
+		{"https://[2001:db8::1]/a.raw", "", "/a.raw"},
+		{"https://example.org", "", "/image"},
+	} {
+		address := c.URL(tc.source, tc.sum)
+		var got wanted
+		mux := http.NewServeMux()
+		mux.HandleFunc(Route, func(_ http.ResponseWriter, r *http.Request) {
+			got, _ = c.read(r.PathValue("signature"), r.PathValue("source"))
+		})
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, address, nil))
+		if w.Code != http.StatusOK || got.source != tc.source || got.sum != tc.sum || !strings.HasSuffix(address, tc.end) || strings.Contains(address, "pass") {
+			t.Errorf("%s: %s became %+v (%d)", tc.source, address, got, w.Code)
+		}
+	}
+}
+
 func TestOnlyAddressesOfOursAreServed(t *testing.T) {
 	o := newOrigin(t, 1000)
 	c := start(t, t.TempDir())
@@ -360,12 +385,12 @@ func TestOnlyAddressesOfOursAreServed(t *testing.T) {
 		t.Errorf("%s", good)
 	}
 	other := New(Options{Dir: t.TempDir(), URL: c.Options.URL, Key: []byte("another"), Log: c.Log})
-	parts := strings.Split(good, "/")
-	signature, text := parts[len(parts)-3], parts[len(parts)-2]
+	signature := strings.Split(good, "/")[4]
 	for why, address := range map[string]string{
 		"another key":       other.URL(o.image(), ""),
 		"another signature": strings.Replace(good, signature, strings.Repeat("0", 32), 1),
-		"another source":    strings.Replace(good, text, strings.Split(other.URL(o.URL+"/secret", ""), "/")[5], 1),
+		"another source":    strings.Replace(good, "metal-amd64", "secret", 1),
+		"another checksum":  strings.Replace(good, "/http/", "/"+sumOf(nil)+"/http/", 1),
 		"no signature":      strings.Replace(good, signature+"/", "", 1),
 	} {
 		resp, err := http.Get(address)

@@ -24,29 +24,44 @@ func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet
 	if err := run.Input(&options); err != nil {
 		return err
 	}
-	via := o.viaManager(options)
+	via, err := o.viaManager(options)
+	if err != nil {
+		return err
+	}
 	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true
 	if p.Image == "" {
-		var err error
 		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, options.Delivery, via); err != nil {
 			return err
 		}
 		p.Plain = false
 	}
-	if !via {
-		run.Log(ctx, "Talos %s from %s", p.TalosVersion, p.Image)
-		return o.checkImage(ctx, p.Image)
-	}
-	if err := o.imageWait(ctx, p.Image, o.ImageCache.Prepare(ctx, p.Image, options.ImageSHA256)); err != nil {
+	from := p.Image
+	if p.Image, err = o.handOut(ctx, from, options.ImageSHA256, via); err != nil {
 		return err
 	}
-	run.Log(ctx, "Talos %s from %s, which the machine gets from us", p.TalosVersion, p.Image)
-	p.Image = o.ImageCache.URL(p.Image, options.ImageSHA256)
+	if via {
+		from += ", which the machine gets from us"
+	}
+	run.Log(ctx, "Talos %s from %s", p.TalosVersion, from)
 	return nil
 }
 
-func (o *Operations) viaManager(options InstallOptions) bool {
-	return o.ImageCache != nil && (options.ViaManager || o.ViaManager)
+// viaManager says whether the machine gets files from us. One that cannot reach us does so only if that is asked for.
+func (o *Operations) viaManager(options InstallOptions) (bool, error) {
+	able := o.ImageCache != nil && o.URL != ""
+	if options.ViaManager && !able {
+		return false, fleet.Errorf(fleet.Invalid, "machines cannot get images from this program: HOST is not set").
+			WithHint("set HOST to the address under which servers reach it, or install without --via-manager")
+	}
+	return able && (options.ViaManager || o.ViaManager && options.Delivery != fleet.Push), nil
+}
+
+// handOut sees to it that a file is there, and says where the machine gets it.
+func (o *Operations) handOut(ctx context.Context, source, sha256 string, via bool) (string, error) {
+	if !via {
+		return source, o.checkImage(ctx, source)
+	}
+	return o.ImageCache.URL(source, sha256), o.imageWait(ctx, source, o.ImageCache.Prepare(ctx, source, sha256))
 }
 
 // checkImage asks for the image before anything is done to the machine.

@@ -122,15 +122,23 @@ func (o *Operations) chooseKernel(ctx context.Context, run *workflow.Run, s flee
 	version, arch := made.Cluster.TalosVersion, string(s.Architecture)
 	p.TalosVersion, p.Schematic, p.Image, p.Plain = version, id, "", false
 	p.Kernel, p.Initramfs = o.Factory.KernelURL(id, version, arch), o.Factory.InitramfsURL(id, version, arch)
-	for _, file := range []string{p.Kernel, p.Initramfs} {
-		if err := o.checkImage(ctx, file); err != nil {
+	run.Log(ctx, "Talos %s from %s and %s, by kexec", version, p.Kernel, p.Initramfs)
+	var options InstallOptions
+	if err := run.Input(&options); err != nil {
+		return err
+	}
+	via, err := o.viaManager(options)
+	if err != nil {
+		return err
+	}
+	for _, file := range []*string{&p.Kernel, &p.Initramfs} {
+		if *file, err = o.handOut(ctx, *file, "", via); err != nil {
 			return err
 		}
 	}
 	if p.CommandLine, err = o.Factory.CommandLine(ctx, id, version, "metal", arch); err != nil {
 		return err
 	}
-	run.Log(ctx, "Talos %s from %s and %s, by kexec", version, p.Kernel, p.Initramfs)
 	return nil
 }
 

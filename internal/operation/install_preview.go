@@ -129,7 +129,9 @@ func (o *Operations) previewImage(ctx context.Context, s fleet.Server, options I
 		}
 		p.Image, p.Plain = o.Factory.ImageURL(p.Schematic, version, "metal", arch), false
 	}
-	if o.viaManager(options) {
+	if via, err := o.viaManager(options); err != nil {
+		p.Problems = append(p.Problems, Problem{Text: err.Error(), Hint: fleet.HintOf(err)})
+	} else if via {
 		p.Image = o.ImageCache.URL(p.Image, options.ImageSHA256)
 	}
 	return nil
