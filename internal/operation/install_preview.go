@@ -111,15 +111,17 @@ func (o *Operations) previewImage(ctx context.Context, s fleet.Server, options I
 		return ctx.Err() // one of the problems already
 	}
 	p.Cluster, p.TalosVersion = made.Cluster.Name, made.Cluster.TalosVersion
-	if p.Boot == fleet.BootKexec {
-		p.Schematic, err = o.Factory.SchematicID(made.Schematic.YAML)
-		p.Image = o.Factory.KernelURL(p.Schematic, p.TalosVersion, string(s.Architecture))
-		return err
+	via, err := o.viaManager(options)
+	if err != nil {
+		p.Problems = append(p.Problems, Problem{Text: err.Error(), Hint: fleet.HintOf(err)})
 	}
 	version, arch := made.Cluster.TalosVersion, string(s.Architecture)
 	if p.Boot == fleet.BootKexec {
 		p.Schematic, err = o.Factory.SchematicID(made.Schematic.YAML)
 		p.Kernel, p.Initramfs = o.Factory.KernelURL(p.Schematic, version, arch), o.Factory.InitramfsURL(p.Schematic, version, arch)
+		if via {
+			p.Kernel, p.Initramfs = o.ImageCache.URL(p.Kernel, ""), o.ImageCache.URL(p.Initramfs, "")
+		}
 		return err
 	}
 	p.Image, p.Plain = o.Images[s.Architecture], true
@@ -129,9 +131,7 @@ func (o *Operations) previewImage(ctx context.Context, s fleet.Server, options I
 		}
 		p.Image, p.Plain = o.Factory.ImageURL(p.Schematic, version, "metal", arch), false
 	}
-	if via, err := o.viaManager(options); err != nil {
-		p.Problems = append(p.Problems, Problem{Text: err.Error(), Hint: fleet.HintOf(err)})
-	} else if via {
+	if via {
 		p.Image = o.ImageCache.URL(p.Image, options.ImageSHA256)
 	}
 	return nil
@@ -190,41 +190,27 @@ type call struct {
 	args       []string
 }
 
-// scriptCall is a script of a step, with its arguments.
-type scriptCall struct {
-	step, name string
-	args       []string
-}
-
 // previewScripts lists what is run on the machine, in order.
 func (o *Operations) previewScripts(s fleet.Server, options InstallOptions, p InstallPreview) ([]PreviewScript, error) {
 	disk := later
 	if p.Disk.Name != "" {
 		disk = "/dev/" + p.Disk.Name // as it was called then
 	}
-	calls := []scriptCall{
-		{"read the facts", "facts.sh", rescue.Tools},
-		{"release the disk", "release-disk.sh", []string{disk}},
-	}
+	calls := []call{{"read the facts", "facts.sh", rescue.Tools}, {"release the disk", "release-disk.sh", []string{disk}}}
 	if p.Boot == fleet.BootKexec {
-		initramfs := o.Factory.InitramfsURL(p.Schematic, p.TalosVersion, string(s.Architecture))
-		calls = append(calls,
-			scriptCall{"load Talos' kernel", "start-kexec.sh", []string{later, disk, p.Image, initramfs}},
-			scriptCall{"load Talos' kernel", "load-kernel.sh", []string{later, disk, p.Image, initramfs}},
-			scriptCall{"load Talos' kernel", "write-status.sh", nil},
-		)
+		calls = append(calls, kexecCalls(p, disk)...)
 	} else {
-		calls = append(calls, o.imageScripts(disk, options, p)...)
+		calls = append(calls, o.imageCalls(options, p, disk)...)
 	}
 	calls = append(calls,
-		scriptCall{"clear the way for the boot", "disarm-loaders.sh", []string{later}},
-		scriptCall{"clear the way for the boot", "disarm-talos.sh", []string{later, later, later}},
+		call{"clear the way for the boot", "disarm-loaders.sh", []string{later}},
+		call{"clear the way for the boot", "disarm-talos.sh", []string{later, later, later}},
 	)
 	if s.Facts.Firmware != "bios" {
-		calls = append(calls, scriptCall{"clear the way for the boot", "boot-order.sh", []string{later}})
+		calls = append(calls, call{"clear the way for the boot", "boot-order.sh", []string{later}})
 	}
 	if p.Boot == fleet.BootKexec {
-		calls = append(calls, scriptCall{"start Talos' kernel", "kexec.sh", []string{later}})
+		calls = append(calls, call{"start Talos' kernel", "kexec.sh", []string{later}})
 	}
 	var all []PreviewScript
 	for _, c := range calls {
@@ -264,24 +250,6 @@ func kexecCalls(p InstallPreview, disk string) []call {
 		{"load Talos' kernel", "load-kernel.sh", load},
 		{"load Talos' kernel", "write-status.sh", nil},
 	}
-}
-
-// imageScripts write the image and what its first boot reads.
-func (o *Operations) imageScripts(disk string, options InstallOptions, p InstallPreview) []scriptCall {
-	format, _, _ := strings.Cut(p.Image, "?")
-	format = format[strings.LastIndex(format, ".")+1:]
-	calls := []scriptCall{
-		{"write the image", "start-write.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
-		{"write the image", "write-image.sh", []string{later, disk, p.Image, format, options.ImageSHA256, later}},
-		{"write the image", "boot-loader.sh", []string{disk}},
-		{"write the image", "write-status.sh", nil},
-		{"write the boot data", "meta.sh", []string{"read", disk, later, later}},
-		{"write the boot data", "meta.sh", []string{"write", disk, later, later}},
-	}
-	if p.Plain {
-		calls = append(calls, scriptCall{"write the boot data", "kernel-argument.sh", []string{"talos.config=" + o.configURL(), later, later}})
-	}
-	return calls
 }
 
 // saysOfItself is the first sentence of a script's comment.
