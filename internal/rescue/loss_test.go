@@ -180,6 +180,7 @@ func TestAMissingProgramIsSaidBeforeAnythingIsDone(t *testing.T) {
 		{"the image cannot be unpacked", "https://e.org/a.raw.zst?x=.xz", "lacks zstd", []string{"zstd"}, 0},
 		{"the array cannot be stopped", "https://e.org/a.raw", "lacks mdadm", []string{"mdadm"}, 0},
 		{"there is no array on this one", "https://e.org/a.raw", "", []string{"mdadm"}, 2},
+		{"there is no earlier Talos to hide", "https://e.org/a.raw", "", []string{"sgdisk"}, 2},
 		{"several", "https://e.org/a.raw.xz", "lacks curl, sfdisk, xz", []string{"curl", "sfdisk", "xz"}, 2},
 	} {
 		f.MissingTools = tc.missing

@@ -28,6 +28,9 @@ func CheckTools(server string, f fleet.Facts, d fleet.Disk, image string) error 
 			needs = append(needs, map[string][]string{"md": {"mdadm"}, "lvm": {"vgchange"}, "ceph": {"vgchange"}, "luks": {"cryptsetup"}}[a.Kind]...)
 		}
 	}
+	if slices.ContainsFunc(Rivals(f, d, ""), func(r Rival) bool { return r.Label != "" }) {
+		needs = append(needs, "sgdisk")
+	}
 	var missing []string
 	for _, name := range needs {
 		if slices.Contains(f.MissingTools, name) && !slices.Contains(missing, name) {
@@ -59,6 +62,8 @@ func packages(programs []string) []string {
 			p = "xz-utils"
 		case "vgchange":
 			p = "lvm2"
+		case "sgdisk":
+			p = "gdisk"
 		case "cryptsetup":
 			p = "cryptsetup-bin"
 		}
