@@ -43,6 +43,8 @@ type Options struct {
 	RootCAs *x509.CertPool
 	// TrimIsAdvisory has blkdiscard succeed without forgetting anything, as some disks do.
 	TrimIsAdvisory bool
+	// Ran is told of every command that somebody has a session run.
+	Ran func(command string)
 	// OldKeys may log in to the old system.
 	OldKeys []ssh.PublicKey
 	// EFIReadWrite mounts efivars writable; in reality they are read-only at first.

@@ -175,6 +175,9 @@ func (s *session) requests(reqs <-chan *ssh.Request) {
 				isExec := r.Type == "exec"
 				if isExec {
 					_ = ssh.Unmarshal(r.Payload, &command)
+					if s.h.opt.Ran != nil {
+						s.h.opt.Ran(command.Text)
+					}
 				}
 				_ = r.Reply(true, nil)
 				running.Go(func() { s.start(isExec, command.Text) })
