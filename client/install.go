@@ -115,6 +115,8 @@ type InstallPreview struct {
 	TalosVersion string          `json:"talosVersion,omitempty"`
 	Schematic    string          `json:"schematic,omitempty" doc:"id at the factory; absent for a plain image"`
 	Image        string          `json:"image,omitempty"`
+	Kernel       string          `json:"kernel,omitempty" doc:"for kexec, in place of an image"`
+	Initramfs    string          `json:"initramfs,omitempty"`
 	Plain        bool            `json:"plain,omitempty" doc:"an image of the settings, not the factory's"`
 	Delivery     string          `json:"delivery"`
 	Boot         string          `json:"boot"`

@@ -44,7 +44,7 @@ func (a *api) installServer(ctx context.Context, in *installing) (*body[client.O
 func (a *api) previewInstall(ctx context.Context, in *installing) (*body[client.InstallPreview], error) {
 	p, err := a.Operations.DryRunInstall(ctx, in.Ref, in.options())
 	out := client.InstallPreview{
-		Server: p.Server, Cluster: p.Cluster, TalosVersion: p.TalosVersion, Schematic: p.Schematic, Image: p.Image, Plain: p.Plain,
+		Server: p.Server, Cluster: p.Cluster, TalosVersion: p.TalosVersion, Schematic: p.Schematic, Image: p.Image, Kernel: p.Kernel, Initramfs: p.Initramfs, Plain: p.Plain,
 		Delivery: string(p.Delivery), Boot: string(p.Boot), FactsAt: p.FactsAt, Contents: p.Contents, DiskPolicy: string(p.Policy),
 		Verdict: p.Verdict, Question: p.Question, Steps: p.Steps, Problems: some(p.Problems, problem),
 		Meta: some(p.Meta, func(m operation.PreviewMeta) client.PreviewMeta { return client.PreviewMeta(m) }),

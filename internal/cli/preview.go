@@ -41,6 +41,8 @@ func describePreview(t *table, v client.InstallPreview) {
 	t.field("cluster", v.Cluster)
 	t.field("Talos", v.TalosVersion)
 	t.field("image", v.Image)
+	t.field("kernel", v.Kernel)
+	t.field("initramfs", v.Initramfs)
 	t.field("boot, delivery", v.Boot+", "+v.Delivery)
 	t.field("facts of", first(t.ago(v.FactsAt), "never: the disk is chosen when the machine was asked"))
 	t.field("disk policy", v.DiskPolicy)
