@@ -11,7 +11,7 @@ set -u
 section() { printf '\n==> %s\n' "$1"; }
 
 # slow runs what may hang on a broken disk. What it prints is cut, and what it says of errors is of no use.
-slow() { timeout 20 "$@" 2>/dev/null </dev/null | head -c 400000; }
+slow() { timeout 60 "$@" 2>/dev/null </dev/null | head -c 400000; }
 
 # line prints the first line of a file of sysfs as NAME=VALUE, without what is not text.
 line() {
@@ -87,11 +87,12 @@ look() {
 	local device=$1 kind=$2 options=$3 at
 	shift 3
 	at=$(mktemp -d) || return 0
-	if timeout 20 mount -t "$kind" -o "$options" "$device" "$at" 2>/dev/null </dev/null; then
+	if timeout 60 mount -t "$kind" -o "$options" "$device" "$at" 2>/dev/null </dev/null; then
 		(cd "$at" && "$@")
 		umount "$at"
 	else
 		echo "unreadable=yes"
+		umount "$at" 2>/dev/null # it was only too slow
 	fi
 	rmdir "$at"
 }
