@@ -120,7 +120,14 @@ func (o *Operations) job(ctx context.Context, in *forecastInput, s fleet.Server,
 	if !ok {
 		return j, nil
 	}
+	spared, err := o.inOurRescue(ctx, s)
+	if err != nil {
+		return j, err
+	}
 	for _, c := range costly.RescueCosts() {
+		if c.Scarce && spared {
+			c.Restart = 0
+		}
 		j.costs = append(j.costs, c)
 		if c.Scarce {
 			j.Restarts += c.Restart
@@ -136,6 +143,13 @@ func (o *Operations) job(ctx context.Context, in *forecastInput, s fleet.Server,
 		in.budgets[key] = budgetOf{account: account.Name, limit: c.Limit, state: state}
 	}
 	return j, nil
+}
+
+// inOurRescue says whether a dedicated server still is in the rescue system that we booted, as far as the records tell: it
+// is told to reboot over SSH then, and no restart is ordered.
+func (o *Operations) inOurRescue(ctx context.Context, s fleet.Server) (bool, error) {
+	last, err := o.Store.Operations(ctx, store.OperationFilter{ServerID: s.ID, Limit: 1})
+	return len(last) > 0 && s.Provider == fleet.HetznerRobot && last[0].Kind == KindRescue && last[0].State == fleet.Succeeded, err
 }
 
 // foresee says what would refuse an install of the server now, and what it would ask.

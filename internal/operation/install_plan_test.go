@@ -295,3 +295,39 @@ func TestAPlanNamesWhatIsMissing(t *testing.T) {
 		t.Errorf("without a cluster: %+v, %v", p.Servers, err)
 	}
 }
+
+// A server that is in the rescue system already is told to reboot over SSH: the plan knows, and that is what happens.
+func TestAServerInOurRescueSystemTakesNoRestart(t *testing.T) {
+	l := newLab(t)
+	b := &counted{}
+	l.budget = b
+	l.cluster(t, []string{"control-plane-1"}, nil)
+	l.engine(t, workflow.Options{})
+	plan := func() operation.PlannedInstall {
+		t.Helper()
+		p, err := l.ops.PlanInstalls(t.Context(), []string{"control-plane-1"}, operation.InstallOptions{Wipe: true})
+		if err != nil || len(p.Servers[0].Problems) > 0 {
+			t.Fatalf("%+v, %v", p.Servers, err)
+		}
+		return p.Servers[0]
+	}
+	if p := plan(); p.Restarts != 1 {
+		t.Errorf("before: %d restarts", p.Restarts)
+	}
+	op, err := l.ops.Rescue(t.Context(), "test", "control-plane-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.succeeds(t, op.ID)
+	if p := plan(); p.Restarts != 0 {
+		t.Errorf("in the rescue system: %d restarts", p.Restarts)
+	}
+	used := b.calls["robot POST /reset"]
+	if op, err = l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{Wipe: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.succeeds(t, op.ID)
+	if n := b.calls["robot POST /reset"] - used; n != 0 {
+		t.Errorf("the install took %d restarts", n)
+	}
+}
