@@ -37,7 +37,7 @@ packages() {
 	local options=(
 		-qq -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
 		-o Dir::State="$dir" -o Dir::State::Lists="$dir/lists" -o Dir::State::Status="$dir/status" -o Dir::State::extended_states="$dir/extended"
-		-o Dir::Cache="$dir" -o Dir::Cache::Archives="$to" -o Dir::Log="$dir" -o APT::Architecture=amd64 -o APT::Architectures=amd64
+		-o Dir::Cache="$dir" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Dir::Cache::Archives="$to" -o Dir::Log="$dir" -o APT::Architecture=amd64 -o APT::Architectures=amd64
 		-o APT::Sandbox::User= -o Acquire::Retries=3 -o Acquire::Languages=none -o Debug::NoLocking=true
 	)
 	[ -n "$(find "$dir/lists" -name '*_Packages*' -mmin -60 -print -quit)" ] || apt-get "${options[@]}" update

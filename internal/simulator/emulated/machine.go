@@ -41,6 +41,7 @@ type Machine struct {
 	monitor   *monitor         // of process
 	client    *ssh.Client      // the test's connection to the rescue system; nil, or it may be broken
 	off       chan struct{}    // closed while the machine is off
+	next      chan struct{}    // closed with the next boot
 	listeners map[int]net.Addr // see Address
 	dials     sync.Mutex
 }
@@ -61,7 +62,7 @@ func New(t testing.TB, o Options) *Machine {
 	o = o.withDefaults()
 	off := make(chan struct{})
 	close(off)
-	m := &Machine{t: t, options: o, dir: t.TempDir(), console: newConsole(), off: off, listeners: map[int]net.Addr{}}
+	m := &Machine{t: t, options: o, dir: t.TempDir(), console: newConsole(), off: off, next: make(chan struct{}), listeners: map[int]net.Addr{}}
 	var err error
 	if m.key, _, err = newKey(); err != nil {
 		t.Fatal(err)
@@ -133,11 +134,19 @@ func (m *Machine) PowerOn() {
 	}
 }
 
-// Reset is the reset button: what runs is lost, the machine boots.
+// Reset is the reset button: what runs is lost, the machine boots. It returns when that has begun.
 func (m *Machine) Reset() {
 	m.t.Helper()
+	m.mu.Lock()
+	next := m.next
+	m.mu.Unlock()
 	if !m.kill(reset) {
 		m.PowerOn()
+		return
+	}
+	select {
+	case <-next:
+	case <-m.isOff():
 	}
 }
 
@@ -219,6 +228,8 @@ func (m *Machine) boot() error {
 	}
 	m.off, m.armed, m.wanted, m.process, m.monitor = off, nil, byGuest, cmd, monitor
 	m.boots = append(m.boots, Boot{rescue, time.Now()})
+	close(m.next)
+	m.next = make(chan struct{})
 	return nil
 }
 
