@@ -98,7 +98,7 @@ func TestDisksAreToldWithoutUdev(t *testing.T) {
 	if kind := a.Partitions[2].FSType; kind != "ext4+zfs_member" {
 		t.Errorf("two signatures at once are %q", kind)
 	}
-	if len(f.Arrays) != 1 || f.Arrays[0].Name != "vg0" || f.Arrays[0].Missing != 1 || f.Arrays[0].Members[0] != "sda2" {
+	if len(f.Arrays) != 2 || f.Arrays[1].Kind != "zfs" || f.Arrays[0].Name != "vg0" || f.Arrays[0].Missing != 1 || f.Arrays[0].Members[0] != "sda2" {
 		t.Errorf("arrays %+v", f.Arrays)
 	}
 	if b.Blank() || b.Signatures[0] != "xfs" {

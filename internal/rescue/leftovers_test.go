@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/simulator/factory"
@@ -79,6 +81,11 @@ func TestWhatWouldWinTheBootIsHiddenAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range other.Partitions { // as a look leaves it that breaks off with its connection
+		if p.EFI() {
+			r.shell(t, "mkdir -p /tmp/look && mount -o ro /dev/"+p.Name+" /tmp/look")
+		}
+	}
 	for _, rival := range rivals {
 		if done, err := s.Disarm(t.Context(), before, rival); err != nil || done == "" {
 			t.Errorf("%s: %q, %v", rival.Text, done, err)
@@ -109,6 +116,28 @@ func TestWhatWouldWinTheBootIsHiddenAndNothingElse(t *testing.T) {
 	}
 	if r.m.Disks[0].Written() != 0 || r.m.Disks[2].Written() != 0 {
 		t.Error("other disks were written to")
+	}
+}
+
+// shell runs a command in the rescue system, as somebody who logged in.
+func (r *rig) shell(t *testing.T, command string) {
+	t.Helper()
+	conn, err := r.w.Net.DialContext(t.Context(), "tcp", address+":22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(r.key)}, HostKeyCallback: ssh.FixedHostKey(r.host.PublicKey())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := ssh.NewClient(c, channels, requests)
+	defer client.Close()
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := session.CombinedOutput(command); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
 	}
 }
 

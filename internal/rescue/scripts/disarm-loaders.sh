@@ -8,6 +8,7 @@
 set -euo pipefail
 
 device=$(lsblk -nrpo NAME "$1" | tail -n 1) # an array that stands on it holds it
+while grep -q "^$device " /proc/mounts; do umount "$device"; done # of a look that died half way: it is mounted read-only
 at=$(mktemp -d)
 mount -t vfat "$device" "$at"
 trap 'umount "$at"; rmdir "$at"' EXIT
