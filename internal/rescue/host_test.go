@@ -225,7 +225,7 @@ func TestAWriteThatCannotSucceedSaysWhyAndWhetherSomethingIsLost(t *testing.T) {
 	}{
 		{"no such image", func(f *factory.Faults) { f.ImageMissing = 9 }, nil, fleet.Unavailable, "404: nothing was written", true},
 		{"no such image, with a checksum", func(f *factory.Faults) { f.ImageMissing = 9 }, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Unavailable, "404: nothing was written", true},
-		{"another checksum, which is known when the file has passed", nil, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Refused, "nothing on it boots", false},
+		{"another checksum", nil, func(w *rescue.Write) { w.SHA256 = strings.Repeat("0", 64) }, fleet.Refused, "nothing was written", true},
 		{"an image for another architecture", nil, func(w *rescue.Write) { w.URL = strings.ReplaceAll(w.URL, "amd64", "arm64") }, fleet.Refused, "is for arm64, this machine is amd64: nothing was written", true},
 		{"no such disk", nil, func(w *rescue.Write) { w.Disk.Name = "sdz" }, fleet.Refused, "there is no disk /dev/sdz", true},
 		{"an image of an unknown form", nil, func(w *rescue.Write) { w.URL = "http://factory.sim/a.iso" }, fleet.Invalid, "unknown form", true},

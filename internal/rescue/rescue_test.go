@@ -180,6 +180,7 @@ func TestAWriteSaysHowFarItIsAndHowLongItTakes(t *testing.T) {
 		written        int64
 	}{
 		{"before", "token=op1\nphase=checking\nexit=\nrunning=yes\nlog=\n", "checking", 0},
+		{"a file that is compared with its checksum first", head + "phase=checking\ntime=1001\npassed=20000000\nlog=\n", "checking, 20 of 220 MB, 20 MB/s, 10s left", 0},
 		{"just begun: no rate yet", head + "phase=writing\ntime=1000\npassed=20000000\nsectors=3000\nlog=\n", "writing, 20 of 220 MB", 1024000},
 		{"on its way", head + "phase=writing\ntime=1003\npassed=120000000\nsectors=3000\nlog=\n", "writing, 120 of 220 MB, 40 MB/s, 3s left", 1024000},
 		{"of unknown length", "phase=writing\nbegan=1000\ntotal=\ntime=1002\npassed=120000000\nlog=\n", "writing, 120 MB, 60 MB/s", 0},

@@ -17,6 +17,9 @@ type Write struct {
 	Disk   fleet.Disk
 	URL    string // of the image: .raw, .raw.zst, .raw.xz or .raw.gz
 	SHA256 string // of the file behind URL, hex; "" if unknown
+	// Checked says that who serves URL has compared the file with SHA256. Otherwise it is fetched twice, since nothing
+	// may be lost for a file that is not the expected one.
+	Checked bool
 	// Patience is how long the link may be down before the write gives up; 0 is five minutes.
 	Patience time.Duration
 }
@@ -46,11 +49,14 @@ func (s *Session) StartWrite(ctx context.Context, w Write) error {
 			return err
 		}
 	}
-	patience := w.Patience
+	patience, checked := w.Patience, ""
+	if w.Checked {
+		checked = "checked"
+	}
 	if patience == 0 {
 		patience = 5 * time.Minute
 	}
-	_, err = s.script(ctx, "start-write.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, w.SHA256, strconv.Itoa(int(patience.Seconds())))
+	_, err = s.script(ctx, "start-write.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, strings.ToLower(w.SHA256), strconv.Itoa(int(patience.Seconds())), checked)
 	exit := &ExitError{}
 	if errors.As(err, &exit) && exit.Code == exitBusy {
 		return fleet.Errorf(fleet.Conflict, "server %s: another operation writes its disk", s.server).
@@ -189,10 +195,10 @@ func (st WriteStatus) Left() time.Duration {
 
 // String is a line for people: "writing, 120 of 220 MB, 40 MB/s, 3s left".
 func (st WriteStatus) String() string {
-	if st.Phase != "writing" && st.Phase != "verifying" {
+	done, of := st.Progress()
+	if st.Phase == "written" || done == 0 {
 		return st.Phase
 	}
-	done, of := st.Progress()
 	text := fmt.Sprintf("%s, %d MB", st.Phase, done/1e6)
 	if of > 0 {
 		text = fmt.Sprintf("%s, %d of %d MB", st.Phase, done/1e6, of/1e6)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Writes a Talos image to a disk and proves it. Started detached, under a lock, by start-write.sh:
 #
-#   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE]]
+#   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE [CHECKED]]]
 #
 # TOKEN names the operation, DISK is /dev/…, FORMAT is zst, xz, gz or raw, SHA256 is of the file behind URL ("" if
-# unknown), PATIENCE is how many seconds the link may be down before this gives up. The file is streamed, never stored.
+# unknown), PATIENCE is how many seconds the link may be down before this gives up. The file is streamed, never stored; so
+# with a SHA256 it is fetched twice, the first time before anything is lost, unless CHECKED is "checked".
 # The old contents of DISK are gone once the phase is "wiping"; nothing on other disks is touched. When it fails after
 # that, the disk's ends are blanked, so that nothing half written ever boots.
 #
@@ -13,7 +14,7 @@
 # architecture, 77: the clock is wrong, 78: no memory left for our own files.
 set -euo pipefail
 
-token=$1 disk=$2 url=$3 format=$4 sum=${5:-} patience=${6:-300}
+token=$1 disk=$2 url=$3 format=$4 sum=${5:-} patience=${6:-300} checked=${7:-}
 run=/run/talos-manager
 where=$(dirname "$0")
 
@@ -275,8 +276,10 @@ unpack() {
 	esac 2>"$run/unpack"
 }
 
-# digest hashes the file while it passes, and says how far it came.
-digested() { tee >(dd bs=256k status=progress 2>"$run/passed" | sha256 | keep "$run/sum.$puts"); }
+# digested hashes the file while it passes, and says how far it came.
+digested() { tee >(digest | keep "$run/sum.$puts"); }
+
+digest() { dd bs=256k status=progress 2>"$run/passed" | sha256; }
 
 # put has the image on the disk. zstd writes it itself, without the zeroes: a pipe of all its bytes would take most of
 # the time. Everything else goes through dd, which knows how to write past the page cache.
@@ -290,6 +293,14 @@ put() {
 	fi
 	fetch | digested | unpack | tee >(cksum | keep "$run/crc.$puts") |
 		dd of="$disk" bs=1M iflag=fullblock oflag=direct conv="$([ "$way" = dense ] || echo sparse,)fsync" status=progress 2>"$run/dd"
+}
+
+# gaveup ends it for the reason of a fetch, if it had one.
+gaveup() {
+	local code=0 text=''
+	[ ! -s "$run/why" ] || read -r code text <"$run/why"
+	[ "$code" = 0 ] || unavailable "$code" "$text"
+	fail 69 "image $url cannot be had"
 }
 
 # write runs put, anew if the file has to be read from its beginning once more.
@@ -353,6 +364,11 @@ done
 look
 recognise
 [ -z "$size" ] || [ "$size" -le "$room" ] || fail 75 "the image has $size bytes, disk $disk has $room"
+
+if [ -n "$sum" ] && [ "$checked" != checked ]; then
+	got=$(fetch | digest) || gaveup
+	[ "$got" = "$sum" ] || fail 65 "image $url has checksum $got, expected was $sum"
+fi
 
 phase wiping
 fate=''

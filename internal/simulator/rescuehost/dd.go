@@ -294,6 +294,9 @@ func (j *copyJob) write(p []byte) int {
 			if isPipe(err) {
 				return 141
 			}
+			if j.said > 0 {
+				fmt.Fprintln(j.c.err) // an error does not stand behind the progress
+			}
 			return j.c.fail(1, "error writing '%s': %s", nameOr(j.to, "standard output"), errText(errOf(err)))
 		}
 	}
