@@ -14,7 +14,8 @@ import (
 
 const (
 	manualLook   = 10 * time.Second
-	manualGiveUp = 24 * time.Hour // a person has to come
+	manualRarely = 30 * time.Second // where another system answers, or does not let us in: sshd penalises that
+	manualGiveUp = 24 * time.Hour   // a person has to come
 )
 
 func (o *Operations) askManual(ctx context.Context, run *workflow.Run, s fleet.Server) error {
@@ -41,7 +42,11 @@ func (o *Operations) bootManual(ctx context.Context, run *workflow.Run, s fleet.
 
 // manualNotYet says what a person is waited for to do.
 func (o *Operations) manualNotYet(run *workflow.Run, s fleet.Server, p Probed) error {
-	return workflow.Wait("somebody to boot the rescue system of "+s.Name+": "+p.Text, o.pace(manualLook)).Within(o.pace(manualGiveUp)).
+	again := manualLook
+	if p.Found != FoundNothing {
+		again = manualRarely
+	}
+	return workflow.Wait("somebody to boot the rescue system of "+s.Name+": "+p.Text, o.pace(again)).Within(o.pace(manualGiveUp)).
 		WithHint("%s. Then: talos-manager operation retry %s", p.Hint, run.ID())
 }
 
