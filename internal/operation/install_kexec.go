@@ -282,3 +282,20 @@ func (o *Operations) startKernel(ctx context.Context, run *workflow.Run) error {
 	run.Log(ctx, "starting Talos from the rescue system")
 	return session.StartKernel(ctx, kernelOf(run, p).Token)
 }
+
+// toldWhere is a server whose config says where Talos is to install itself, if that sits in maintenance mode with nothing
+// of ours on its disk. To a Talos that is installed already, it says nothing new.
+func (o *Operations) toldWhere(ctx context.Context, run *workflow.Run, s fleet.Server) (fleet.Server, error) {
+	var b boot
+	var p plan
+	if _, err := run.Get(bootKey, &b); err != nil || b.Maintenance == "" || s.Installed.Boot == fleet.BootKexec {
+		return s, err
+	}
+	if _, err := run.Get(planKey, &p); err != nil || p.Disk.ID() == "" {
+		return s, err
+	}
+	if err := o.noteInstallsItself(ctx, s, p); err != nil {
+		return s, err
+	}
+	return o.Store.Server(ctx, s.ID)
+}

@@ -286,6 +286,10 @@ func sameDisk(rescue, talos fleet.Disk) bool {
 
 // send hands the config over. Before, it is written down: a second attempt knows that there was a first.
 func (o *Operations) send(ctx context.Context, run *workflow.Run, s fleet.Server, p pushed) error {
+	s, err := o.toldWhere(ctx, run, s)
+	if err != nil {
+		return err
+	}
 	made, err := o.Renderer.MachineConfig(ctx, s)
 	if err != nil {
 		return err
