@@ -85,11 +85,11 @@ func restarts(at []time.Time) []time.Duration {
 // What is forecast is what the engine and the budget do.
 func TestAPlanIsWhatHappens(t *testing.T) {
 	l := newLab(t)
-	const window = 8 * slower * time.Second
+	const window = 12 * slower * time.Second // longer than a busy machine takes to come to the restarts
 	env := l.ops.Env
 	env.Drivers = thrifty{l, provider.Limit{Calls: 2, Window: window}}
 	l.ops = operation.New(env)
-	servers := []string{"control-plane-1", "worker-1", "worker-2", "worker-3", "worker-4"}
+	servers := []string{"control-plane-1", "worker-1", "worker-2", "worker-3"}
 	l.cluster(t, servers, nil)
 	l.engine(t, workflow.Options{})
 	plan, err := l.ops.PlanInstalls(t.Context(), servers, operation.InstallOptions{Wipe: true})
@@ -107,7 +107,7 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 			waiting++
 		}
 	}
-	if b := plan.Budgets[0]; b.Group != "robot POST /reset" || b.Needed != 5 || b.Used != 0 || waiting != 3 || plan.AtOnce == 0 {
+	if b := plan.Budgets[0]; b.Group != "robot POST /reset" || b.Needed != 4 || b.Used != 0 || waiting != 2 || plan.AtOnce == 0 {
 		t.Errorf("%d wait, %+v, %d at once", waiting, b, plan.AtOnce)
 	}
 	var ids []string
@@ -120,10 +120,10 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 	}
 	var ordered []time.Time
 	for _, id := range ids {
-		l.succeeds(t, id)
-		op, err := l.store.Operation(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
+		op := l.finish(t, id, 3*time.Minute) // two windows, on a busy machine
+		if op.State != fleet.Succeeded {
+			l.dump(t, op)
+			t.Fatalf("install is %s", op.State)
 		}
 		i := slices.IndexFunc(op.Steps, func(s fleet.OperationStep) bool { return s.Name == "boot the rescue system" })
 		ordered = append(ordered, op.Steps[i].FinishedAt)
@@ -145,14 +145,14 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 	l.measured(t, used)
 }
 
-// measured makes sure that a plan reckons with what five installs took here.
+// measured makes sure that a plan reckons with what four installs took here.
 func (l *lab) measured(t *testing.T, p operation.InstallPlan) {
 	t.Helper()
 	for _, phase := range p.Phases {
 		if phase.Provider != fleet.HetznerRobot || phase.Phase == operation.PhaseJoin || phase.Phase == operation.PhaseBootstrap || phase.Phase == operation.PhaseAPI || strings.Contains(phase.Phase, "kexec") {
 			continue
 		}
-		if phase.Measured != 5 || phase.Takes <= 0 || phase.Takes > time.Minute {
+		if phase.Measured != 4 || phase.Takes <= 0 || phase.Takes > time.Minute {
 			t.Errorf("%+v", phase)
 		}
 	}
