@@ -116,6 +116,7 @@ type ServerChange struct {
 	Name    *string `json:"name,omitempty" doc:"new name, a DNS label"`
 	VSwitch *string `json:"vSwitch,omitempty" doc:"id of the vSwitch to move a dedicated server into; empty takes it out"`
 	Address *string `json:"address,omitempty" doc:"of a server that was added by hand: IP address, with the port of SSH unless it is 22"`
+	UUID    *string `json:"uuidOverride,omitempty" doc:"UUID that the next install has META give to Talos in place of the board's; empty: the board's"`
 	HostKey *string `json:"hostKey,omitempty" doc:"of a server that was added by hand: fingerprints of its rescue system's host keys, SHA256:…; empty: none is known"`
 }
 
@@ -186,6 +187,16 @@ func (c *Client) ProbeServer(ctx context.Context, ref string) (p Probed, err err
 // AssignServer says what a server is to be.
 func (c *Client) AssignServer(ctx context.Context, ref string, change AssignmentChange) (s Server, err error) {
 	return s, c.call(ctx, http.MethodPatch, at("/servers/%s/assignment", ref), nil, change, &s)
+}
+
+// UUIDRecovery is what a recovery of a UUID is ordered with.
+type UUIDRecovery struct {
+	UUID string `json:"uuid,omitempty" doc:"absent: the one by which its Talos was last seen to run"`
+}
+
+// RecoverUUID has META give a server's Talos the UUID back by which it ran, after an exchange of its mainboard.
+func (c *Client) RecoverUUID(ctx context.Context, ref string, r UUIDRecovery) (o Operation, err error) {
+	return o, c.call(ctx, http.MethodPost, at("/servers/%s/recover-uuid", ref), nil, r, &o)
 }
 
 // RescueServer boots a server into the rescue system and has its facts read.

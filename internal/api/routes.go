@@ -25,6 +25,7 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "assign-server", "PATCH /servers/{ref}/assignment", "Say what a server is to be", a.assignServer)
 	add(a, h, "rescue-server", "POST /servers/{ref}/rescue", "Boot a server into the rescue system and read its facts", a.rescueServer, accepted)
 	a.installRoutes(h)
+	add(a, h, "recover-uuid", "POST /servers/{ref}/recover-uuid", "Give Talos the UUID back by which it ran, after an exchange of the board", a.recoverUUID, accepted)
 	add(a, h, "show-machine-config", "GET /servers/{ref}/machine-config", "Show the machine config of a server", a.machineConfig, orYAML(h))
 	add(a, h, "diff-machine-configs", "GET /servers/{ref}/machine-config/diff", "Say what the machine configs of two servers differ in", a.diffMachineConfigs)
 	add(a, h, "explain-machine-config", "GET /servers/{ref}/machine-config/explain", "Say which patch set each line of a machine config", a.explainMachineConfig)

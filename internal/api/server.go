@@ -111,7 +111,7 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 		return out, err
 	}
 	out.Facts = facts(s.Facts)
-	if err := fleet.CheckUUID(s.Name, s.Facts.UUID); err != nil {
+	if err := fleet.CheckUUID(s.Name, s.NodeUUID()); err != nil {
 		out.UUIDProblem, out.UUIDMail = err.Error(), fleet.UUIDMail(s.Facts.Dmidecode)
 	}
 	return out, nil
@@ -134,6 +134,11 @@ func (a *api) changeServer(ctx context.Context, in *struct {
 	}
 	if v := in.Body.VSwitch; v != nil && *v != s.VSwitchID {
 		if _, err := a.Operations.SetVSwitch(ctx, actor, s.ID, *v); err != nil {
+			return nil, err
+		}
+	}
+	if in.Body.UUID != nil && *in.Body.UUID != s.UUIDOverride {
+		if _, err := a.Operations.OverrideUUID(ctx, actor, s.ID, *in.Body.UUID); err != nil {
 			return nil, err
 		}
 	}
@@ -190,6 +195,19 @@ func assignmentFrom(c client.AssignmentChange) manage.AssignmentChange {
 		Cluster: c.Cluster, Config: c.Config, Schematic: c.Schematic, Role: (*fleet.Role)(c.Role), Hostname: c.Hostname, PrivateIP: c.PrivateIP,
 		InstallDisk: c.InstallDisk, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), EphemeralDisk: c.EphemeralDisk, Patch: c.Patch, Force: c.Force, Draft: c.Draft,
 	}
+}
+
+func (a *api) recoverUUID(ctx context.Context, in *struct {
+	ByRef
+	Body *client.UUIDRecovery
+},
+) (*body[client.Operation], error) {
+	uuid := ""
+	if in.Body != nil {
+		uuid = in.Body.UUID
+	}
+	o, err := a.Operations.RecoverUUID(ctx, access.Actor(ctx), in.Ref, uuid)
+	return a.started(ctx, o, err)
 }
 
 func (a *api) rescueServer(ctx context.Context, in *ByRef) (*body[client.Operation], error) {

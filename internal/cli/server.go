@@ -14,7 +14,8 @@ import (
 
 func (p *program) serverCommand() *cobra.Command {
 	return p.noun("server", "Rented servers: what they are, what they are to be, and making them so", "",
-		p.serverList(), p.serverShow(), p.serverSync(), p.serverRename(), p.serverVSwitch(), p.serverAssign(), p.serverRescue(), p.serverInstall(), p.serverAdd(), p.serverProbe(), p.serverMove(), p.serverRemove())
+		p.serverList(), p.serverShow(), p.serverSync(), p.serverRename(), p.serverVSwitch(), p.serverAssign(), p.serverRescue(), p.serverInstall(), p.serverAdd(), p.serverProbe(), p.serverMove(), p.serverRemove(),
+		p.serverOverrideUUID(), p.serverRecoverUUID())
 }
 
 func (p *program) serverList() *cobra.Command {

@@ -123,7 +123,7 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 	}
 	d.Row = serverRows([]fleet.Server{d.Server}, namesOf(d.Clusters), active)[0]
 	if facts := d.Server.Facts; !facts.At.IsZero() {
-		if err := fleet.CheckUUID(d.Server.Name, facts.UUID); err != nil {
+		if err := fleet.CheckUUID(d.Server.Name, d.Server.NodeUUID()); err != nil {
 			d.BadUUID = err.Error()
 		}
 	}
