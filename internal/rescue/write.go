@@ -16,10 +16,9 @@ type Write struct {
 	Token  string // the operation's id: the machine refuses a second writer, and starts the same one once
 	Disk   fleet.Disk
 	URL    string // of the image: .raw, .raw.zst, .raw.xz or .raw.gz
-	SHA256 string // of the file behind URL, hex; "" if unknown
-	// Checked says that who serves URL has compared the file with SHA256. Otherwise it is fetched twice, since nothing
-	// may be lost for a file that is not the expected one.
-	Checked bool
+	// SHA256 is of the file behind URL, hex; "" if unknown. With it, the file is fetched twice: nothing is lost for one
+	// that is not the expected one.
+	SHA256 string
 	// Patience is how long the link may be down before the write gives up; 0 is five minutes.
 	Patience time.Duration
 }
@@ -49,14 +48,11 @@ func (s *Session) StartWrite(ctx context.Context, w Write) error {
 			return err
 		}
 	}
-	patience, checked := w.Patience, ""
-	if w.Checked {
-		checked = "checked"
-	}
+	patience := w.Patience
 	if patience == 0 {
 		patience = 5 * time.Minute
 	}
-	_, err = s.script(ctx, "start-write.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, strings.ToLower(w.SHA256), strconv.Itoa(int(patience.Seconds())), checked)
+	_, err = s.script(ctx, "start-write.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, strings.ToLower(w.SHA256), strconv.Itoa(int(patience.Seconds())))
 	exit := &ExitError{}
 	if errors.As(err, &exit) && exit.Code == exitBusy {
 		return fleet.Errorf(fleet.Conflict, "server %s: another operation writes its disk", s.server).

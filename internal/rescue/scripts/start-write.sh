@@ -3,7 +3,7 @@
 # writes here. The lock is taken here and inherited by write-image.sh, so that there is no moment in which a write
 # was started and does not hold it.
 #
-#   start-write.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE [CHECKED]]]
+#   start-write.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE]]
 set -eu
 
 run=/run/talos-manager

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Writes a Talos image to a disk and proves it. Started detached, under a lock, by start-write.sh:
 #
-#   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE [CHECKED]]]
+#   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE]]
 #
 # TOKEN names the operation, DISK is /dev/…, FORMAT is zst, xz, gz or raw, SHA256 is of the file behind URL ("" if
 # unknown), PATIENCE is how many seconds the link may be down before this gives up. The file is streamed, never stored; so
-# with a SHA256 it is fetched twice, the first time before anything is lost, unless CHECKED is "checked".
+# with a SHA256 it is fetched twice, the first time before anything is lost.
 # The old contents of DISK are gone once the phase is "wiping"; nothing on other disks is touched. When it fails after
 # that, the disk's ends are blanked, so that nothing half written ever boots.
 #
@@ -14,7 +14,7 @@
 # architecture, 77: the clock is wrong, 78: no memory left for our own files.
 set -euo pipefail
 
-token=$1 disk=$2 url=$3 format=$4 sum=${5:-} patience=${6:-300} checked=${7:-}
+token=$1 disk=$2 url=$3 format=$4 sum=${5:-} patience=${6:-300}
 run=/run/talos-manager
 where=$(dirname "$0")
 
@@ -365,7 +365,7 @@ look
 recognise
 [ -z "$size" ] || [ "$size" -le "$room" ] || fail 75 "the image has $size bytes, disk $disk has $room"
 
-if [ -n "$sum" ] && [ "$checked" != checked ]; then
+if [ -n "$sum" ]; then
 	got=$(fetch | digest) || gaveup
 	[ "$got" = "$sum" ] || fail 65 "image $url has checksum $got, expected was $sum"
 fi
