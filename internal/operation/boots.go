@@ -3,6 +3,7 @@ package operation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,7 +163,7 @@ func (o *Operations) rouse(ctx context.Context, run *workflow.Run, s fleet.Serve
 	}
 	offered, err := driver.Resets(ctx, s.ProviderID)
 	if err != nil {
-		return o.rouseLater(ctx, s, r, err)
+		return o.rouseLater(ctx, run, s, r, err)
 	}
 	kind := nextReset(offered, r.l.Done)
 	if kind == "" && len(offered) == 0 {
@@ -176,7 +177,7 @@ func (o *Operations) rouse(ctx context.Context, run *workflow.Run, s fleet.Serve
 	before := r.l.last()
 	l := r.l.with(kind, o.Now(), offered)
 	if err := r.press(ctx, l); err != nil {
-		return o.rouseLater(ctx, s, r, err)
+		return o.rouseLater(ctx, run, s, r, err)
 	}
 	r.l = l
 	follows = r.follows(o.due(s, r))
@@ -202,12 +203,21 @@ func (r rouse) follows(due time.Time) string {
 }
 
 // rouseLater notes when the budget allows the next order: the server may come by itself meanwhile.
-func (o *Operations) rouseLater(ctx context.Context, s fleet.Server, r rouse, err error) (string, error) {
+func (o *Operations) rouseLater(ctx context.Context, run *workflow.Run, s fleet.Server, r rouse, err error) (string, error) {
 	if until := provider.ExhaustedUntil(err); !until.IsZero() {
 		r.l.NotBefore = until
 		return r.follows(until), r.keep(ctx, r.l)
 	}
-	return "", o.busy(err, "server "+s.Name+" to be free")
+	err = o.busy(err, "server "+s.Name+" to be free")
+	if pause, ok := errors.AsType[*workflow.Pause](err); ok { // of what was waited for so far, nothing was in its way
+		err = pause.Within(o.since(run, o.due(s, r), busyPatience))
+	}
+	return "", err
+}
+
+// since is so long after a moment of this step, as the limit of a wait: that is counted from the step's first one.
+func (o *Operations) since(run *workflow.Run, at time.Time, d time.Duration) time.Duration {
+	return o.pace(d) + max(0, at.Sub(run.StepStarted()))
 }
 
 // gaveUp lists what was tried.

@@ -83,7 +83,7 @@ func (o *Operations) handOverConfig(ctx context.Context, run *workflow.Run) erro
 			return err
 		}
 		what += follows
-		within += max(0, last.Sub(run.StepStarted()))
+		within = o.since(run, last, configGiveUp)
 	}
 	return workflow.Wait(what, o.pace(configLook)).Within(within).WithHint("%s", hint)
 }

@@ -90,6 +90,7 @@ func (o *Operations) pushData(ctx context.Context, run *workflow.Run, session *r
 
 // pushed is what is remembered of handing over a config.
 type pushed struct {
+	Seen    time.Time `json:"seen,omitzero"`    // when maintenance mode first answered
 	Pin     string    `json:"pin,omitempty"`    // fingerprint of the certificate of the machine that is the server
 	Sending time.Time `json:"sending,omitzero"` // just before the config was sent to it
 	Sent    bool      `json:"sent,omitempty"`   // it said that it has it
@@ -141,7 +142,13 @@ func (o *Operations) pushConfig(ctx context.Context, run *workflow.Run, s fleet.
 		return fleet.Errorf(fleet.Refused, "the machine at %s presents certificate %s, pinned was %s: it has booted once more, or another machine answers", s.Address(), door.pin, p.Pin).
 			WithHint("it got nothing. To make sure of it anew: talos-manager operation retry %s", run.ID())
 	case p.Pin == "":
-		if err := o.recognise(ctx, run, s, door.pin); err != nil {
+		if p.Seen.IsZero() {
+			p.Seen = o.Now()
+			if err := run.Set(ctx, pushKey, p); err != nil {
+				return err
+			}
+		}
+		if err := o.recognise(ctx, run, s, door.pin, p.Seen); err != nil {
 			return err
 		}
 		p.Pin = door.pin
@@ -164,27 +171,27 @@ func (o *Operations) notInMaintenance(ctx context.Context, run *workflow.Run, s 
 	hint := fmt.Sprintf("is port 50000 of %s open to us? Look at its screen: it should say that it runs in maintenance mode. Then: talos-manager operation retry %s", s.Address(), run.ID())
 	what := "Talos on " + s.Name + " to run in maintenance mode"
 	if p.Pin != "" { // it was there
-		return workflow.Wait(what, o.pace(pushLook)).Within(o.pace(configGiveUp)).WithHint("%s", hint)
+		return workflow.Wait(what, o.pace(pushLook)).Within(o.since(run, p.Seen, configGiveUp)).WithHint("%s", hint)
 	}
 	follows, last, err := o.talosNotYet(ctx, run, s, driver, hint)
 	if err != nil {
 		return err
 	}
-	return workflow.Wait(what+follows, o.pace(pushLook)).Within(o.pace(configGiveUp)+max(0, last.Sub(run.StepStarted()))).WithHint("%s", hint)
+	return workflow.Wait(what+follows, o.pace(pushLook)).Within(o.since(run, last, configGiveUp)).WithHint("%s", hint)
 }
 
 // recognise makes sure that the machine in maintenance mode is the server that was installed, and runs what was written.
-func (o *Operations) recognise(ctx context.Context, run *workflow.Run, s fleet.Server, pin string) error {
+func (o *Operations) recognise(ctx context.Context, run *workflow.Run, s fleet.Server, pin string, seen time.Time) error {
 	var p plan
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
 	version, facts, err := o.ask(ctx, s, pin)
 	if err != nil {
-		return o.notTold(err)
+		return o.notTold(run, err, seen)
 	}
 	if err := unexpected(s, facts); err != nil {
-		return err
+		return o.notAllFound(err, seen)
 	}
 	if version.Tag != p.TalosVersion {
 		return otherTalos(s, version.Tag, p.TalosVersion)
@@ -217,10 +224,18 @@ func (o *Operations) ask(ctx context.Context, s fleet.Server, pin string) (versi
 }
 
 // notTold waits for a machine that does not answer in full yet: its hardware is found while it boots.
-func (o *Operations) notTold(err error) error {
+func (o *Operations) notTold(run *workflow.Run, err error, seen time.Time) error {
 	switch fleet.KindOf(err) {
 	case fleet.Unavailable, fleet.NotFound:
-		return workflow.Wait("the machine to say what it is ("+err.Error()+")", o.pace(pushLook)).Within(o.pace(lateNames))
+		return workflow.Wait("the machine to say what it is ("+err.Error()+")", o.pace(pushLook)).Within(o.since(run, seen, lateNames))
+	}
+	return err
+}
+
+// notAllFound believes that a machine is not the server only when it has had the time to find all that it has.
+func (o *Operations) notAllFound(err error, seen time.Time) error {
+	if o.Now().Sub(seen) < o.pace(lateNames) {
+		return workflow.Wait("the machine to find what it has ("+err.Error()+")", o.pace(pushLook))
 	}
 	return err
 }
@@ -312,7 +327,7 @@ func (o *Operations) send(ctx context.Context, run *workflow.Run, s fleet.Server
 	case err == nil:
 		return o.wasSent(ctx, run, s, p, said)
 	case kind == fleet.Unavailable: // it may have it
-		return workflow.Wait("Talos to say that it has the config ("+err.Error()+")", o.pace(pushLook)).Within(o.pace(configGiveUp))
+		return workflow.Wait("Talos to say that it has the config ("+err.Error()+")", o.pace(pushLook)).Within(o.since(run, p.Seen, configGiveUp))
 	}
 	p.Sending = time.Time{}
 	if failed := run.Set(ctx, pushKey, p); failed != nil {
@@ -339,7 +354,7 @@ func (o *Operations) wasSent(ctx context.Context, run *workflow.Run, s fleet.Ser
 func (o *Operations) readMaintenance(ctx context.Context, run *workflow.Run, s fleet.Server, pin string) error {
 	version, facts, err := o.ask(ctx, s, pin)
 	if err != nil {
-		return o.notTold(err)
+		return o.notTold(run, err, run.StepStarted())
 	}
 	if s.Facts.At.IsZero() {
 		if answer, ok := run.Answer(); !ok || !strings.EqualFold(strings.TrimSpace(answer), facts.UUID) {
@@ -347,7 +362,7 @@ func (o *Operations) readMaintenance(ctx context.Context, run *workflow.Run, s f
 				s.Address(), s.Name, facts.Manufacturer, facts.Product, facts.UUID, cards(facts), diskNames(facts), pin))
 		}
 	} else if err := unexpected(s, facts); err != nil {
-		return err
+		return o.notAllFound(err, run.StepStarted())
 	}
 	if s.UUIDOverride != "" { // what Talos says is the override
 		facts.UUID = s.Facts.UUID

@@ -123,10 +123,13 @@ func (o *Operations) arm(ctx context.Context, run *workflow.Run, s fleet.Server,
 	return b, run.Set(ctx, bootKey, b)
 }
 
+// busyPatience is how long a provider may be busy with a thing.
+const busyPatience = 15 * time.Minute
+
 // busy turns a conflict into a wait: the provider is doing something else with the thing.
 func (o *Operations) busy(err error, what string) error {
 	if fleet.KindOf(err) == fleet.Conflict {
-		return workflow.Wait(what+" ("+err.Error()+")", o.pace(5*time.Second)).Within(o.pace(15*time.Minute)).WithHint("%s", fleet.HintOf(err))
+		return workflow.Wait(what+" ("+err.Error()+")", o.pace(5*time.Second)).Within(o.pace(busyPatience)).WithHint("%s", fleet.HintOf(err))
 	}
 	return err
 }

@@ -206,5 +206,5 @@ func (o *Operations) waitRecovered(ctx context.Context, run *workflow.Run) error
 		return err
 	}
 	return workflow.Wait("node "+s.Hostname()+" to answer with the cluster's certificates"+follows, o.pace(nodeLook)).
-		Within(o.pace(nodeGiveUp)+max(0, last.Sub(run.StepStarted()))).WithHint("%s", hint)
+		Within(o.since(run, last, nodeGiveUp)).WithHint("%s", hint)
 }
