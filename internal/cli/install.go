@@ -79,7 +79,7 @@ func installFlags(cmd *cobra.Command, o *client.InstallOptions) {
 	f.BoolVar(&o.Wipe, "wipe", false, "the same as --disk-policy wipe-all")
 	f.StringVar(&o.DiskPolicy, "disk-policy", "", "what may be overwritten without asking: clean-only, wipe-ours or wipe-all; the default is the server's, then the cluster's")
 	f.StringVar(&o.Delivery, "delivery", "", "how the config gets there: pull (the machine fetches it) or push (for machines that cannot reach this manager)")
-	f.StringVar(&o.Boot, "boot", "", "how Talos is started the first time: image, kexec (takes no restart from the budget) or auto")
+	f.StringVar(&o.Boot, "boot", "", "how Talos is started the first time: image, kexec (from the rescue system, without going through the firmware again) or auto")
 	f.BoolVar(&o.OverrideUUID, "override-uuid", false, "give a machine without a proper UUID one of its own, for good")
 	f.BoolVar(&o.StaticNetwork, "static-network", false, "let the machine keep the addresses of its rescue system, where no DHCP serves it")
 	f.BoolVar(&o.ViaManager, "via-manager", false, "let machines fetch the image from this manager, which fetches it once for all")

@@ -123,6 +123,8 @@ func kindTitle(kind string) string {
 		return "Install Talos"
 	case "server.rescue":
 		return "Boot the rescue system"
+	case "server.recover-uuid":
+		return "Give Talos its UUID back"
 	case "cluster.bootstrap":
 		return "Bootstrap etcd"
 	}
