@@ -27,9 +27,9 @@ type Input struct {
 	EphemeralDisk     string // see fleet.Assignment
 	// InstallsItself: no image is written for it. Talos is started in memory, and the config says where to install it.
 	InstallsItself bool
-	KubeSpan          bool
-	Patches           []Patch // in order; later ones win
-	Variables         Variables
+	KubeSpan       bool
+	Patches        []Patch // in order; later ones win
+	Variables      Variables
 }
 
 // Patch is a named patch: a strategic merge or RFC 6902, in YAML or JSON.

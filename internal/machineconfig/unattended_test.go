@@ -59,7 +59,8 @@ func TestOlderVersionsSayItInTheirInstallSection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := cfg.RawV1Alpha1().MachineConfig.MachineInstall //nolint:staticcheck // of older versions
+	//lint:ignore SA1019 of older versions
+	install := cfg.RawV1Alpha1().MachineConfig.MachineInstall
 	if cfg.UnattendedInstallConfig() != nil || install == nil || install.InstallDiskSelector == nil || install.InstallDiskSelector.WWID != in.InstallDisk {
 		t.Errorf("its install section is %+v", install)
 	}

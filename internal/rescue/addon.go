@@ -8,12 +8,6 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// addonName is our file in EFI/Linux/*.efi.extra.d/ of the EFI partition: systemd-stub, the first code of a unified
-// kernel image, looks there for *.addon.efi and appends what they hold to its sealed kernel command line. It has done
-// so since version 254; Talos' images have 257 and newer since they boot that way (1.10). With Secure Boot it would
-// take signed ones only. Source: systemd-stub(7), src/boot/stub.c; siderolabs/pkgs.
-const addonName = "talos-manager.addon.efi"
-
 // The layout of our addon: headers, .text, .cmdline, each on a page of its own in memory.
 const (
 	addonPage    = 0x1000
@@ -28,7 +22,10 @@ var refuse = map[uint16][]byte{
 	pe.IMAGE_FILE_MACHINE_ARM64: {0x60, 0, 0x80, 0xd2, 0, 0, 0xf0, 0xf2, 0xc0, 0x03, 0x5f, 0xd6}, // mov x0, 3; movk x0, 0x8000, lsl 48; ret
 }
 
-// addon makes an addon for systemd-stub that appends arguments to the kernel command line: a PE32+ file as the
+// addon makes an addon for systemd-stub, the first code of a unified kernel image, which looks for *.addon.efi in
+// NAME.efi.extra.d/ beside the image and appends what they hold to the kernel command line that is sealed in the image.
+// It has done so since version 254; Talos' images have 257 and newer since they boot that way (1.10). With Secure Boot
+// it takes signed ones only. Source: systemd-stub(7), src/boot/stub.c; siderolabs/pkgs. An addon is a PE32+ file as the
 // firmware's LoadImage takes it, with the text in a section .cmdline (UAPI specification "Unified Kernel Image",
 // "PE Addons"). It is what `ukify build --cmdline=…` makes from systemd's own stub, unsigned.
 func addon(arch fleet.Architecture, cmdline string) []byte {

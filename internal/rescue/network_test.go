@@ -71,6 +71,7 @@ func TestAStaticNetworkIsWhatTheRescueSystemHasAsTalosReadsIt(t *testing.T) {
 	if got := strings.Join(routes, ", "); got != want {
 		t.Errorf("routes %s", got)
 	}
+	//lint:ignore SA1019 what every version knows
 	if len(spec.Resolvers) != 1 || len(spec.Resolvers[0].DNSServers) != 4 || len(spec.TimeServers) != 1 || spec.Hostnames[0].Hostname != "node-1" {
 		t.Errorf("the rest %+v", spec)
 	}

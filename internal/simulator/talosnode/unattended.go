@@ -1,5 +1,7 @@
 package talosnode
 
+//lint:file-ignore SA1019 the section machine.install is all that older versions have
+
 import (
 	"context"
 	"errors"
@@ -120,10 +122,10 @@ func (n *node) installTarget() (image string, disk *world.Disk, err error) {
 		disk, err = n.matching(&match)
 		return doc.InstallerImage(), disk, err
 	}
-	if cfg.RawV1Alpha1() == nil || cfg.RawV1Alpha1().MachineConfig == nil || cfg.RawV1Alpha1().MachineConfig.MachineInstall == nil { //nolint:staticcheck // of older versions
+	if cfg.RawV1Alpha1() == nil || cfg.RawV1Alpha1().MachineConfig == nil || cfg.RawV1Alpha1().MachineConfig.MachineInstall == nil {
 		return "", nil, errNoTarget
 	}
-	install := cfg.RawV1Alpha1().MachineConfig.MachineInstall //nolint:staticcheck // of older versions
+	install := cfg.RawV1Alpha1().MachineConfig.MachineInstall
 	match, err := install.DiskMatchExpression()
 	switch {
 	case err != nil:
