@@ -277,7 +277,9 @@ func (h *Host) describe(d *disk) {
 	h.tree.text(dir+"/queue/logical_block_size", "512\n")
 	h.tree.text(dir+"/removable", "0\n")
 	h.tree.text(dir+"/ro", "0\n")
-	h.tree.generated(dir+"/stat", func() []byte { return fmt.Appendf(nil, "%8d %8d %8d %8d %8d %8d %8d\n", 0, 0, 0, 0, 0, 0, d.Written()/world.Sector) })
+	h.tree.generated(dir+"/stat", func() []byte {
+		return fmt.Appendf(nil, "%8d %8d %8d %8d %8d %8d %8d\n", 0, 0, 0, 0, 0, 0, d.Written()/world.Sector)
+	})
 	h.tree.text(dir+"/device/model", fmt.Sprintf("%-40s\n", d.Model))
 	if d.Transport == "nvme" {
 		h.tree.text(dir+"/device/serial", fmt.Sprintf("%-20s\n", d.Serial))
