@@ -97,7 +97,8 @@ func (l *emulatedLab) manage(c emulatedCase, factory string) {
 	l.must(err)
 	l.app, err = app.New(l.Context(), settings, app.Options{
 		Version: "test", Dial: l.dial, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Engine: workflow.Options{Poll: 100 * time.Millisecond, Backoff: 100 * time.Millisecond},
+		// An emulated processor that shares a real one takes ten times as long for everything.
+		Engine: workflow.Options{Poll: 100 * time.Millisecond, Backoff: 100 * time.Millisecond, StepTimeout: time.Minute, Lease: 90 * time.Second},
 	})
 	l.must(err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -144,10 +145,10 @@ func (l *emulatedLab) assign(c emulatedCase) {
 	l.Helper()
 	_, err := l.client.AddServer(l.Context(), client.NewServer{Name: "node-1", Address: emulatedAddress, HostKey: strings.Join(l.machine.Fingerprints(), " ")})
 	l.must(err)
-	cluster := "prod"
+	cluster, role := "prod", client.ControlPlane
 	_, err = l.client.CreateCluster(l.Context(), client.NewCluster{Name: cluster, Endpoint: "https://" + emulatedAddress + ":6443"})
 	l.must(err)
-	_, err = l.client.AssignServer(l.Context(), "node-1", client.AssignmentChange{Cluster: &cluster, InstallDisk: &c.wwid})
+	_, err = l.client.AssignServer(l.Context(), "node-1", client.AssignmentChange{Cluster: &cluster, Role: &role, InstallDisk: &c.wwid})
 	l.must(err)
 }
 

@@ -89,7 +89,7 @@ func installEmulated(t *testing.T, parts image.Parts, c emulatedCase) {
 	l.assign(c)
 	op, err := l.client.InstallServer(t.Context(), "node-1", c.options)
 	l.must(err)
-	op = l.past(op.ID, "hand over the config", 6*time.Minute)
+	op = l.past(op.ID, "hand over the config", 10*time.Minute)
 	l.recognised(c)
 	if c.options.Delivery == "push" {
 		l.pushed()
