@@ -159,6 +159,9 @@ func (o *Operations) rouse(ctx context.Context, run *workflow.Run, s fleet.Serve
 		return byHand, nil
 	}
 	if due := o.due(s, r); o.Now().Before(due) {
+		if s.Provider == fleet.Manual {
+			return "; if it is not there at " + due.Format(time.TimeOnly) + ", somebody has to restart it", nil
+		}
 		return r.follows(due), nil
 	}
 	offered, err := driver.Resets(ctx, s.ProviderID)

@@ -101,7 +101,7 @@ func (b *basement) add(t *testing.T, n manage.NewServer) fleet.Server {
 // waits waits until an operation waits for something with this text.
 func (l *lab) waits(t *testing.T, id, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second * slower); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second * slower); ; <-time.After(20 * time.Millisecond) {
 		op, err := l.store.Operation(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +224,7 @@ func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 	}
 	b.m.PowerOn()
 	b.add(t, manage.NewServer{})
-	for deadline := time.Now().Add(20 * time.Second * slower); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second * slower); ; <-time.After(20 * time.Millisecond) {
 		p, err := l.ops.Probe(t.Context(), "basement")
 		if err != nil {
 			t.Fatal(err)
