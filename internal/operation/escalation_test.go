@@ -109,7 +109,7 @@ func TestAMachineThatDoesNotComeBackIsRestartedByRougherMeans(t *testing.T) {
 	})
 	t.Run("it hangs on its way into Talos", func(t *testing.T) {
 		t.Parallel()
-		l := newLabWith(t, quick, rescuehost.Options{})
+		l := newLabWith(t, 2*speed, rescuehost.Options{})
 		l.cluster(t, nil, []string{"control-plane-1"})
 		l.machine(t, "control-plane-1").Fault(func(f *world.Faults) { f.RebootHangs = 1 })
 		l.engine(t, workflow.Options{})
