@@ -246,9 +246,9 @@ func TestAFileThatCannotBeGoneOnWithIsReadAnew(t *testing.T) {
 func TestAWriterThatIsKilledIsSaidToBeAndTheNextOneBeginsAnew(t *testing.T) {
 	h := newHost(t, nil)
 	src, dir := newSource(t), t.TempDir()
-	img := diskImage(t, dir, imageSize, 8<<20, loaderX64)
+	img := diskImage(t, dir, imageSize, 6<<20, loaderX64)
 	src.add("a.raw.zst", packed(t, dir, img, "zst"))
-	k := newLink(t, src, 4<<20, nil)
+	k := newLink(t, src, 1<<20, nil) // slower than we are, on the busiest machine
 	disk, _ := loopDisk(t, dir, diskSize)
 	w := rescue.Write{Token: "op1", Disk: disk, URL: k.URL + "/a.raw.zst"}
 	s := h.open(t)
@@ -343,7 +343,7 @@ func TestProgressIsSeenWhileItGoesOn(t *testing.T) {
 	img := diskImage(t, dir, imageSize, 10<<20, loaderX64)
 	file := packed(t, dir, img, "zst")
 	src.add("a.raw.zst", file)
-	k := newLink(t, src, 4<<20, nil)
+	k := newLink(t, src, 2<<20, nil)
 	disk, _ := loopDisk(t, dir, diskSize)
 	s := h.open(t)
 	if err := s.StartWrite(t.Context(), rescue.Write{Token: "op1", Disk: disk, URL: k.URL + "/a.raw.zst"}); err != nil {
