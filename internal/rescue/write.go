@@ -13,9 +13,9 @@ import (
 
 // Write is an image to be written to a disk.
 type Write struct {
-	Token  string // the operation's id: the machine refuses a second writer, and starts the same one once
-	Disk   fleet.Disk
-	URL    string // of the image: .raw, .raw.zst, .raw.xz or .raw.gz
+	Token string // the operation's id: the machine refuses a second writer, and starts the same one once
+	Disk  fleet.Disk
+	URL   string // of the image: .raw, .raw.zst, .raw.xz or .raw.gz
 	// SHA256 is of the file behind URL, hex; "" if unknown. With it, the file is fetched twice: nothing is lost for one
 	// that is not the expected one.
 	SHA256 string
