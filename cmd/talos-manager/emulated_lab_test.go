@@ -46,6 +46,7 @@ type emulatedCase struct {
 	wwid     string                  // of the disk to install on, as Talos calls it
 	plain    bool                    // the image comes from an address of ours and knows nothing of /config
 	options  client.InstallOptions
+	answer   string // to the question that is asked; "": none is
 }
 
 // newEmulatedLab starts it all. A rescue system boots in some 20 s.
@@ -136,10 +137,6 @@ func (l *emulatedLab) dial(ctx context.Context, network, addr string) (net.Conn,
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
-func (l *emulatedLab) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
-	return l.dial(ctx, "tcp", addr)
-}
-
 // assign adds the machine by its address and makes it the first control plane of a cluster.
 func (l *emulatedLab) assign(c emulatedCase) {
 	l.Helper()
@@ -172,6 +169,22 @@ func (l *emulatedLab) past(id, step string, within time.Duration) client.Operati
 	l.story(op)
 	l.Fatalf("the operation is %s at %q, not past %q: %s%s%s", op.State, op.Step, step, op.WaitingFor, op.Question, op.Error)
 	return op
+}
+
+// asked waits until an operation asks a person.
+func (l *emulatedLab) asked(id string) {
+	l.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		op, err := l.client.Operation(l.Context(), id)
+		l.must(err)
+		if op.State == client.Asking {
+			return
+		}
+		if op.Final() || time.Now().After(deadline) {
+			l.story(op)
+			l.Fatalf("the operation asks nothing: it is %s at %q", op.State, op.Step)
+		}
+	}
 }
 
 // story prints an operation's log.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -52,7 +54,7 @@ func TestAnEmulatedServerIsInstalledAndGetsItsConfigOnce(t *testing.T) {
 		}},
 		{"an image of a schematic by UEFI, though another disk has a boot loader", emulatedCase{
 			firmware: emulated.UEFI, disks: []emulated.Disk{{Bus: emulated.NVMe, Serial: "STALE", Size: 1 << 30}, sata}, wwid: naa,
-			furnish: map[int]emulated.Layout{0: emulated.ESP},
+			furnish: map[int]emulated.Layout{0: emulated.ESP}, answer: "STALE",
 		}},
 		{"a plain image by BIOS, in place of another Talos, with a UUID of our own", emulatedCase{
 			firmware: emulated.BIOS, disks: []emulated.Disk{sata}, wwid: naa, plain: true, uuid: dummy, furnish: map[int]emulated.Layout{0: emulated.Talos},
@@ -89,6 +91,11 @@ func installEmulated(t *testing.T, parts image.Parts, c emulatedCase) {
 	l.assign(c)
 	op, err := l.client.InstallServer(t.Context(), "node-1", c.options)
 	l.must(err)
+	if c.answer != "" {
+		l.asked(op.ID)
+		_, err = l.client.ApproveOperation(t.Context(), op.ID, c.answer)
+		l.must(err)
+	}
 	op = l.past(op.ID, "hand over the config", 10*time.Minute)
 	l.recognised(c)
 	if c.options.Delivery == "push" {
@@ -178,13 +185,19 @@ func (l *emulatedLab) pushed() {
 	l.must(err)
 	config, err := clientconfig.FromBytes(text)
 	l.must(err)
-	node, err := talos.New(l.Context(), talos.WithConfig(config), talos.WithEndpoints(emulatedAddress), talos.WithGRPCDialOptions(grpc.WithContextDialer(l.dialTCP)))
+	const own = "10.0.2.15" // the address that it knows of
+	node, err := talos.New(l.Context(), talos.WithConfig(config), talos.WithEndpoints(own), talos.WithGRPCDialOptions(grpc.WithContextDialer(
+		func(ctx context.Context, addr string) (net.Conn, error) { return l.machine.Dial(ctx, "tcp", addr) })))
 	l.must(err)
 	defer node.Close()
-	eventually(l.T, time.Minute, "it answers the cluster's certificates", func() bool {
-		_, err := node.Version(l.Context())
-		return err == nil
-	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		if _, err = node.Version(l.Context()); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		l.Errorf("it does not answer those who know its cluster: %v", err)
+	}
 }
 
 // isConfig checks that what the machine got is the server's machine config.

@@ -96,7 +96,11 @@ func serveCluster(c config.Provider, register func(grpc.ServiceRegistrar)) error
 	if err != nil {
 		return err
 	}
-	pair, err := talosx509.NewKeyPair(authority, talosx509.CommonName("talos"), talosx509.DNSNames([]string{"talos"}),
+	names, ips, err := sans(c)
+	if err != nil {
+		return err
+	}
+	pair, err := talosx509.NewKeyPair(authority, talosx509.CommonName("talos"), talosx509.DNSNames(names), talosx509.IPAddresses(ips),
 		talosx509.NotBefore(time.Now().Add(-time.Hour)), talosx509.NotAfter(time.Now().Add(24*time.Hour)),
 		talosx509.KeyUsage(x509.KeyUsageDigitalSignature), talosx509.ExtKeyUsage([]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}))
 	if err != nil {
@@ -112,6 +116,28 @@ func serveCluster(c config.Provider, register func(grpc.ServiceRegistrar)) error
 		return err
 	}
 	return s.Serve(l)
+}
+
+// sans are what the certificate is good for: the machine's addresses, and what the config adds.
+func sans(c config.Provider) (names []string, ips []net.IP, err error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range all {
+		if p, ok := a.(*net.IPNet); ok {
+			ips = append(ips, p.IP)
+		}
+	}
+	names = []string{"talos"}
+	for _, san := range c.Machine().Security().CertSANs() {
+		if ip := net.ParseIP(san); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			names = append(names, san)
+		}
+	}
+	return names, ips, nil
 }
 
 // certificate is new with every boot, and signed by nobody else.
