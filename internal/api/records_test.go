@@ -124,7 +124,7 @@ func TestAServerTellsEverything(t *testing.T) {
 	if f := got.Facts; f == nil || f.Disks[0].ID != "eui.1" || f.Disks[0].SizeBytes != 512e9 || !f.NICs[0].Up {
 		t.Errorf("facts %+v", got.Facts)
 	}
-	if !strings.Contains(got.UUIDProblem, "mostly one character") || !strings.Contains(got.UUIDMail, "System Information") {
+	if !strings.Contains(got.UUIDProblem, "mostly one character") || !strings.Contains(got.UUIDMail, "System Information") || !strings.Contains(got.UUIDMail, "Note the UUID: it is mostly one character.") {
 		t.Errorf("a bad UUID is not told: %q %q", got.UUIDProblem, got.UUIDMail)
 	}
 	list, err := l.Servers(t.Context(), client.ServerFilter{Search: "cp-1", Account: "cloud"})

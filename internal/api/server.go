@@ -112,7 +112,7 @@ func (a *api) whole(ctx context.Context, s fleet.Server) (client.Server, error) 
 	}
 	out.Facts = facts(s.Facts)
 	if err := fleet.CheckUUID(s.Name, s.NodeUUID()); err != nil {
-		out.UUIDProblem, out.UUIDMail = err.Error(), fleet.UUIDMail(s.Facts.Dmidecode)
+		out.UUIDProblem, out.UUIDMail = err.Error(), fleet.UUIDMail(s.Facts)
 	}
 	return out, nil
 }

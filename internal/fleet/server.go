@@ -129,24 +129,30 @@ var placeholders = map[string]bool{
 // CheckUUID refuses an SMBIOS UUID that cannot tell machines apart or seed Talos' nodeID disk keys: what Talos' own
 // test refuses, and placeholders that its test lets pass, such as those whose last part was never filled in.
 func CheckUUID(server, uuid string) error {
-	uuid = strings.ToLower(strings.TrimSpace(uuid))
-	why := ""
-	switch {
-	case uuid == "":
-		why = "is missing"
-	case !uuidForm.MatchString(uuid):
-		why = "is not a UUID"
-	case placeholders[uuid]:
-		why = "is the board maker's placeholder"
-	case strings.HasSuffix(uuid, "-000000000000"):
-		why = "ends in zeroes: its maker did not fill it in"
-	case lowEntropy(uuid):
-		why = "is mostly one character"
-	default:
+	why := uuidProblem(uuid)
+	if why == "" {
 		return nil
 	}
-	return Errorf(Refused, "server %s: its SMBIOS UUID %q %s", server, uuid, why).
+	return Errorf(Refused, "server %s: its SMBIOS UUID %q %s", server, strings.ToLower(strings.TrimSpace(uuid)), why).
 		WithHint("some rented servers come without a proper UUID, and disk encryption needs one. Ask the provider's support to set it: `talos-manager server show %s` has the mail to send. Or install with --override-uuid: META then gives Talos a random one, for good", server)
+}
+
+// uuidProblem says what is wrong with a UUID, as in "it …"; "" if nothing is.
+func uuidProblem(uuid string) string {
+	uuid = strings.ToLower(strings.TrimSpace(uuid))
+	switch {
+	case uuid == "":
+		return "is missing"
+	case !uuidForm.MatchString(uuid):
+		return "is not a UUID"
+	case placeholders[uuid]:
+		return "is the board maker's placeholder"
+	case strings.HasSuffix(uuid, "-000000000000"):
+		return "ends in zeroes: its maker did not fill it in"
+	case lowEntropy(uuid):
+		return "is mostly one character"
+	}
+	return ""
 }
 
 // lowEntropy is Talos' test of a UUID that is to be a key: one character may not be more than half of it. Source: talos
@@ -163,17 +169,21 @@ func lowEntropy(uuid string) bool {
 }
 
 // UUIDMail is the mail to Hetzner for a server whose UUID CheckUUID refuses.
-func UUIDMail(dmidecode string) string {
+func UUIDMail(f Facts) string {
+	problem := ""
+	if why := uuidProblem(f.UUID); why != "" {
+		problem = "\nNote the UUID: it " + why + ".\n"
+	}
 	return fmt.Sprintf(`Hi,
 
 We have found that this server has an invalid SMBIOS UUID.
 
 When running `+"`dmidecode -t system`"+` the output is:
 %s
-
+%s
 We need to have a proper UUID since our disk encryption scheme is based on the entropy
 of this UUID and with the one present here it doesn't work.
 
 Downtime for the server while solving this is fine, we won't be making use of it until this is solved.
-`, strings.TrimSpace(dmidecode))
+`, strings.TrimSpace(f.Dmidecode), problem)
 }

@@ -1400,7 +1400,7 @@ func uuidMail(d serverData) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = copyable("uuid-mail", fleet.UUIDMail(d.Server.Facts.Dmidecode)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = copyable("uuid-mail", fleet.UUIDMail(d.Server.Facts)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
