@@ -3,6 +3,8 @@ package operation
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -170,6 +172,7 @@ type plan struct {
 	Disk         fleet.Disk `json:"disk,omitzero"`
 	Writing      bool       `json:"writing,omitempty"` // from here on the disk holds what we wrote
 	Failed       int        `json:"failed,omitempty"`  // writes that failed
+	Attempt      string     `json:"attempt,omitempty"` // names this attempt of the operation: see token
 	Firmware     string     `json:"firmware,omitempty"`
 	// Boot is how Talos gets to run, once that is decided; Kernel, Initramfs and CommandLine (the schematic's) are for
 	// BootKexec, in place of Image.
@@ -222,10 +225,17 @@ func (o *Operations) checkRecords(ctx context.Context, run *workflow.Run) error 
 	if err := choose(ctx, run, s, made, &p); err != nil {
 		return err
 	}
+	p.Attempt = fleet.NewID()
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
 	return o.becomes(ctx, s, fleet.Installing)
+}
+
+// token names a write in the rescue system: what an earlier attempt wrote there, perhaps something else to another disk,
+// is not taken for this one's.
+func (p plan) token(run *workflow.Run) string {
+	return strings.TrimSuffix(fmt.Sprintf("%s-%d-%s", run.ID(), p.Failed, p.Attempt), "-") // one begun by an older version has no Attempt
 }
 
 // becomes moves a server to a state, if it is not in it yet.

@@ -39,6 +39,9 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := o.mayOverwrite(ctx, run, s, &p, disk); err != nil {
 		return err
 	}
+	if p.Disk.ID() != disk.ID() || p.Disk.SizeBytes != disk.SizeBytes { // an earlier attempt wrote to another one
+		p.Writing = false
+	}
 	p.Disk, p.Firmware = disk, s.Facts.Firmware
 	run.Log(ctx, "disk %s", rescue.Describe([]fleet.Disk{disk}))
 	warnOfBootCode(ctx, run, s.Facts, disk)
@@ -117,14 +120,23 @@ func (o *Operations) allows(ctx context.Context, s fleet.Server, p plan, options
 		return nil, "", err
 	}
 	policy := options.policy(s, c)
-	clusterID := ""
+	clusterID, ownID := "", ""
 	if policy == fleet.WipeOurs {
 		clusterID = o.talosID(ctx, s.Installed.ClusterID)
 	}
+	if p.Writing {
+		ownID = o.talosID(ctx, c.ID)
+	}
 	return func(d fleet.Disk) bool {
 		switch {
-		case policy == fleet.WipeAll, p.Writing && d.ID() == p.Disk.ID() && d.SizeBytes == p.Disk.SizeBytes:
+		case policy == fleet.WipeAll:
 			return true
+		case p.Writing && d.ID() == p.Disk.ID() && d.SizeBytes == p.Disk.SizeBytes:
+			only, why := rescue.OnlyTalos(s.Facts, d, c.Name, ownID) // somebody may have used it since
+			if !only && !d.Blank() {
+				tell("disk %s was written by an earlier attempt, but %s", rescue.AnswerName(d), why)
+			}
+			return only
 		case policy != fleet.WipeOurs:
 			return false
 		}

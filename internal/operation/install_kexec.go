@@ -165,7 +165,7 @@ func (o *Operations) loadKernel(ctx context.Context, run *workflow.Run) error {
 	}
 	if status.Token != k.Token {
 		if err := o.startLoading(ctx, run, session, s, p, k); err != nil {
-			return err
+			return o.busy(err, "the write of an earlier attempt to end")
 		}
 		return workflow.Wait("Talos' kernel to be loaded", o.pace(writeLook))
 	}
@@ -181,7 +181,7 @@ func (o *Operations) loadKernel(ctx context.Context, run *workflow.Run) error {
 }
 
 func kernelOf(run *workflow.Run, p plan) rescue.Kernel {
-	return rescue.Kernel{Token: fmt.Sprintf("%s-%d", run.ID(), p.Failed), Disk: p.Disk, URL: p.Kernel, Initramfs: p.Initramfs}
+	return rescue.Kernel{Token: p.token(run), Disk: p.Disk, URL: p.Kernel, Initramfs: p.Initramfs}
 }
 
 // startLoading looks once more whether the disk of that name is the chosen one. The kernel's command line carries the

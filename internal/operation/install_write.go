@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -32,14 +31,14 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	defer session.Close()
-	w := rescue.Write{Token: fmt.Sprintf("%s-%d", run.ID(), p.Failed), Disk: p.Disk, URL: p.Image, SHA256: options.ImageSHA256}
+	w := rescue.Write{Token: p.token(run), Disk: p.Disk, URL: p.Image, SHA256: options.ImageSHA256}
 	status, err := session.WriteStatus(ctx)
 	if err != nil {
 		return err
 	}
 	if status.Token != w.Token {
 		if err := o.startWrite(ctx, run, session, w); err != nil {
-			return err
+			return o.busy(err, "the write of an earlier attempt to end")
 		}
 		return workflow.Wait("the image to be written", o.pace(writeLook))
 	}

@@ -115,17 +115,23 @@ func consequence(a fleet.Array) string {
 // Recognise says whether what is on a disk is the Talos that we wrote there, and nothing else; if not, why not. clusterID
 // is what Talos itself calls that cluster, "" if it is not known any more.
 func Recognise(f fleet.Facts, d fleet.Disk, was fleet.Installed, clusterID string) (ours bool, why string) {
-	switch {
-	case was.Disk == "" || !d.Called(was.Disk) || was.Serial != "" && d.Serial != was.Serial:
+	if was.Disk == "" || !d.Called(was.Disk) || was.Serial != "" && d.Serial != was.Serial {
 		return false, "no install of ours wrote it"
+	}
+	return OnlyTalos(f, d, was.Cluster, clusterID)
+}
+
+// OnlyTalos says whether what is on a disk is a Talos of that cluster, or of none yet, and nothing else; if not, why not.
+func OnlyTalos(f fleet.Facts, d fleet.Disk, cluster, clusterID string) (only bool, why string) {
+	switch {
 	case d.Talos == nil:
 		return false, "there is no Talos on it any more"
 	case d.Talos.Unreadable:
 		return false, "the STATE of its Talos cannot be read"
-	case d.Talos.Cluster != "" && d.Talos.Cluster != was.Cluster:
-		return false, fmt.Sprintf("its Talos is of cluster %s, and we installed it for %s", d.Talos.Cluster, was.Cluster)
+	case d.Talos.Cluster != "" && d.Talos.Cluster != cluster:
+		return false, fmt.Sprintf("its Talos is of cluster %s, and we installed it for %s", d.Talos.Cluster, cluster)
 	case d.Talos.ClusterID != "" && clusterID != "" && d.Talos.ClusterID != clusterID:
-		return false, fmt.Sprintf("its Talos is of another cluster that is called %s, too", was.Cluster)
+		return false, fmt.Sprintf("its Talos is of another cluster that is called %s, too", cluster)
 	}
 	for _, p := range d.Partitions {
 		if !slices.Contains(talosLabels, p.Label) {

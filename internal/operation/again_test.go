@@ -1,0 +1,101 @@
+package operation_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
+	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
+	"github.com/talos-manager/talos-manager/internal/workflow"
+)
+
+// stoppedAfter has an install of the basement cancelled at the end of a step. Its rescue system goes on: nobody but a
+// person can restart it.
+func stoppedAfter(t *testing.T, step string, o operation.InstallOptions) (*lab, *basement, fleet.Operation) {
+	t.Helper()
+	l := newLab(t)
+	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
+	b.m.Disks = append(b.m.Disks, &world.Disk{Name: "sdb", Model: "SSD", Serial: "B2", WWN: "0x5000c500a1b2c3d5", SizeBytes: 256 << 30, Transport: "sata"})
+	b.boot()
+	b.add(t, manage.NewServer{})
+	l.chooses(t, "serial:B1")
+	var stopped atomic.Bool
+	l.engine(t, workflow.Options{AfterStep: func(op fleet.Operation, at string) error {
+		if op.Kind == operation.KindInstall && at == step && !stopped.Swap(true) {
+			return l.ops.Cancel(context.WithoutCancel(t.Context()), "test", op.ID)
+		}
+		return nil
+	}})
+	op, err := l.ops.Install(t.Context(), "test", "basement", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op = l.finish(t, op.ID, 60*time.Second); op.State != fleet.Cancelled || op.Step != step {
+		l.dump(t, op)
+		t.Fatalf("it is %s at %q", op.State, op.Step)
+	}
+	return l, b, op
+}
+
+// chooses assigns the basement's install disk.
+func (l *lab) chooses(t *testing.T, disk string) {
+	t.Helper()
+	home := "home"
+	if _, err := l.manager.Assign(t.Context(), "test", "basement", manage.AssignmentChange{Cluster: &home, InstallDisk: &disk}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatAnEarlierAttemptWroteIsNotTakenForThisOnes(t *testing.T) {
+	l, b, op := stoppedAfter(t, "write the image", operation.InstallOptions{})
+	l.chooses(t, "serial:B2")
+	if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
+		t.Fatal(err)
+	}
+	l.succeeds(t, op.ID)
+	if n := b.m.Disks[1].Written(); n < 1<<20 {
+		t.Errorf("%d bytes were written to the disk that was chosen", n)
+	}
+}
+
+func TestAKernelOfAnEarlierAttemptIsNotStarted(t *testing.T) {
+	l, _, op := stoppedAfter(t, "load Talos' kernel", operation.InstallOptions{Boot: fleet.BootKexec})
+	if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
+		t.Fatal(err)
+	}
+	l.succeeds(t, op.ID)
+}
+
+// An attempt that wrote to a disk says nothing of what came there later, nor of another disk.
+func TestWhatCameAfterAnAttemptIsAskedFor(t *testing.T) {
+	for _, tc := range []struct{ why, step, chosen string }{
+		{"on the disk that was written", "write the boot data", "serial:B1"},
+		{"on another disk", "write the boot data", "serial:B2"},
+		{"on a disk that was chosen, and not written", "choose the disk", "serial:B1"},
+	} {
+		t.Run(tc.why, func(t *testing.T) {
+			t.Parallel()
+			l, b, op := stoppedAfter(t, tc.step, operation.InstallOptions{})
+			l.chooses(t, tc.chosen)
+			d := b.m.Disks[0]
+			if tc.chosen == "serial:B2" {
+				d = b.m.Disks[1]
+			}
+			if err := rescuehost.WriteRAIDMember(d, 0, 100<<30, "rescue:0", 1, 2); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
+				t.Fatal(err)
+			}
+			if op = l.finish(t, op.ID, 60*time.Second); op.State != fleet.Asking {
+				l.dump(t, op)
+				t.Errorf("it is %s, and asks nothing", op.State)
+			}
+		})
+	}
+}
