@@ -41,9 +41,10 @@ func Losses(f fleet.Facts, chosen fleet.Disk, rivals []Rival, allowed func(fleet
 		}
 	}
 	for _, r := range rivals {
-		d, ok := f.Disk(r.Disk)
-		if ok && !allowed(d) {
-			add(d, r.Text+", are hidden; nothing of it is lost")
+		for _, d := range f.Disks {
+			if d.Name != chosen.Name && r.on(d) && !allowed(d) {
+				add(d, r.Text+", are hidden; nothing of it is lost")
+			}
 		}
 	}
 	return all

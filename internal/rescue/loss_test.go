@@ -62,6 +62,19 @@ func TestEveryDiskThatLosesSomethingIsNamed(t *testing.T) {
 	}
 }
 
+// A disk that neither WWID nor serial number names is hidden from no question.
+func TestARivalOnADiskWithoutANameIsAskedFor(t *testing.T) {
+	esp := []fleet.Partition{{Number: 1, Name: "vdb1", Type: fleet.TypeEFI, UUID: "u-esp", FSType: "vfat", Loaders: []string{"EFI/debian"}}}
+	f := fleet.Facts{Firmware: "uefi", Disks: []fleet.Disk{
+		{Name: "vda", Serial: "A", SizeBytes: 40e9},
+		{Name: "vdb", SizeBytes: 40e9, Partitions: esp, Contents: []string{"vdb1 vfat"}},
+	}}
+	losses := Losses(f, f.Disks[0], Rivals(f, f.Disks[0], ""), nothing)
+	if len(losses) != 1 || losses[0].Name != "vdb" || !strings.Contains(losses[0].Lines[0], "EFI/debian") {
+		t.Errorf("asked for are %+v", losses)
+	}
+}
+
 func TestOursIsOnlyWhatWeWroteAndNothingBesides(t *testing.T) {
 	was := fleet.Installed{Disk: "eui.1", Serial: "A", ClusterID: "c-1", Cluster: "prod"}
 	for _, tc := range []struct {

@@ -23,6 +23,11 @@ type Rival struct {
 	Text       string `json:"text"`                 // for people
 }
 
+// on says whether a disk has the rival on it: not every disk has a name of its own.
+func (r Rival) on(d fleet.Disk) bool {
+	return d.ID() == r.Disk && slices.ContainsFunc(d.Partitions, func(p fleet.Partition) bool { return p.UUID == r.Part })
+}
+
 // rivalLabels are the partitions that Talos looks for by label on every disk of a machine. Source: talos
 // internal/app/machined/pkg/controllers/block (system_disk.go, volumeconfig/system_volumes.go).
 var rivalLabels = []string{"META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG"}
