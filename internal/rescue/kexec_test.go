@@ -136,3 +136,16 @@ func TestAKernelThatCannotBeStartedChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+// Old signatures that could not be overwritten may come back: such a disk is not wiped.
+func TestADiskThatCannotBeWipedStopsTheKernel(t *testing.T) {
+	r := newRig(t, rescuehost.Options{}, func(s *world.Spec) { s.Faults.DiskFails = true })
+	s := r.open(t)
+	k := rescue.Kernel{Token: "op1", Disk: r.disk(t, s, "A"), URL: assets + "kernel-amd64", Initramfs: assets + "initramfs-amd64.xz", CommandLine: "quiet"}
+	if err := r.load(t, s, k); fleet.KindOf(err) != fleet.Refused || !strings.Contains(err.Error(), "cannot be written") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.StartKernel(t.Context(), "op1"); fleet.KindOf(err) != fleet.Refused {
+		t.Errorf("it is started: %v", err)
+	}
+}

@@ -11,7 +11,8 @@
 # A disk with an older Talos must not stay: its STATE would win over the config that is fetched.
 #
 # State goes to /run/talos-manager/state, the log beside it. Exit 66: no such disk, 69: kernel or initramfs cannot be had,
-# 70: kexec does not take them, 71: something holds the disk, 78: too little memory.
+# 70: kexec does not take them, 71: something holds the disk, 74: it cannot be written,
+# 78: too little memory.
 set -euo pipefail
 
 token=$1 disk=$2 kernel=$3 initramfs=$4
@@ -59,16 +60,17 @@ get() {
 }
 
 # wipe takes away signatures: of the partitions first, since a partition made later at the same place would show the old
-# file system or array again; then both ends of the disk, where partition tables are.
+# file system or array again; then both ends of the disk, where partition tables are. "set -e" does not hold in it: who
+# calls it asks whether it worked.
 wipe() {
 	lsblk -nrpo NAME,TYPE "$disk" | tac | while read -r name type; do
 		[ "$type" = part ] || [ "$name" = "$disk" ] || continue
 		wipefs -a -f "$name" || exit 1
 	done >/dev/null || return 1
 	sgdisk --zap-all "$disk" >/dev/null 2>&1 || true
-	local mib=$(($(blockdev --getsize64 "$disk") / 1048576))
-	dd if=/dev/zero of="$disk" bs=1M count=1 conv=fsync status=none
-	dd if=/dev/zero of="$disk" bs=1M count=1 seek=$((mib - 1)) conv=fsync status=none
+	local mib=$(($(blockdev --getsize64 "$disk") / 1048576)) broken="disk $disk cannot be written: it may be failing (dmesg says more)"
+	dd if=/dev/zero of="$disk" bs=1M count=1 conv=fsync status=none || fail 74 "$broken"
+	dd if=/dev/zero of="$disk" bs=1M count=1 seek=$((mib - 1)) conv=fsync status=none || fail 74 "$broken"
 	blockdev --rereadpt "$disk" >/dev/null 2>&1 || true
 }
 
