@@ -99,3 +99,43 @@ func TestWhatCameAfterAnAttemptIsAskedFor(t *testing.T) {
 		})
 	}
 }
+
+// The rescue system of a server that was added by hand may have one host key for ever: booted once more it is reached as
+// before, and its disks may have other names.
+func TestBootDataGoesToNoDiskByItsNameAlone(t *testing.T) {
+	l := newLab(t)
+	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
+	old := &world.Disk{Name: "sdb", Model: "SSD", Serial: "B2", WWN: "0x5000c500a1b2c3d5", SizeBytes: 256 << 30, Transport: "sata"}
+	b.m.Disks = append(b.m.Disks, old)
+	l.talosOn(t, old, "old", "b2xk")
+	b.boot()
+	b.add(t, manage.NewServer{})
+	l.chooses(t, "serial:B1")
+	before := int64(0)
+	var swapped atomic.Bool
+	l.engine(t, workflow.Options{AfterStep: func(op fleet.Operation, at string) error {
+		if op.Kind == operation.KindInstall && at == "write the image" && op.WaitingFor == "" && !swapped.Swap(true) {
+			b.m.PowerCut()
+			b.m.Disks[0].Name, old.Name = "sdb", "sda"
+			before = old.Written()
+			b.boot()
+		}
+		return nil
+	}})
+	op, err := l.ops.Install(t.Context(), "test", "basement", operation.InstallOptions{Wipe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op = l.finish(t, op.ID, 60*time.Second)
+	if !swapped.Load() {
+		l.dump(t, op)
+		t.Fatal("it was not booted once more")
+	}
+	if n := old.Written() - before; n > 0 {
+		l.dump(t, op)
+		t.Errorf("%d bytes were written to the other disk", n)
+	}
+	if op.State != fleet.Failed || op.Step != "write the boot data" {
+		t.Errorf("it is %s at %q", op.State, op.Step)
+	}
+}

@@ -22,7 +22,7 @@ func (o *Operations) writeBootData(ctx context.Context, run *workflow.Run) error
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	session, err := o.session(ctx, run, s)
+	_, session, _, err := o.inRescue(ctx, run, s, p) // booted once more, its disks may have other names
 	if err != nil {
 		return err
 	}
