@@ -2,6 +2,7 @@ package operation_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -137,5 +138,27 @@ func TestBootDataGoesToNoDiskByItsNameAlone(t *testing.T) {
 	}
 	if op.State != fleet.Failed || op.Step != "write the boot data" {
 		t.Errorf("it is %s at %q", op.State, op.Step)
+	}
+}
+
+// The partition table of an image stands where its sectors say: on a disk with others it is not found.
+func TestAnImageForOtherSectorsIsNotWritten(t *testing.T) {
+	l := newLab(t)
+	c := l.cluster(t, nil, []string{"control-plane-1"})
+	large, err := l.manager.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "4k", Parts: &fleet.Customization{SectorSize: 4096}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.manager.UpdateCluster(t.Context(), "test", c.Name, manage.ClusterChange{Schematic: &large.Name}); err != nil {
+		t.Fatal(err)
+	}
+	l.engine(t, workflow.Options{})
+	op := l.finish(t, l.install(t, "control-plane-1").ID, 60*time.Second)
+	if op.State != fleet.Failed || op.Step != "choose the disk" || !strings.Contains(op.Error, "sectors of 512 bytes") || op.Hint == "" {
+		l.dump(t, op)
+		t.Errorf("it is %s at %q", op.State, op.Step)
+	}
+	if n := l.machine(t, "control-plane-1").Disks[0].Written(); n > 0 {
+		t.Errorf("%d bytes were written", n)
 	}
 }

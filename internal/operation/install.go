@@ -168,7 +168,8 @@ type plan struct {
 	TalosVersion string     `json:"talosVersion"`
 	Schematic    string     `json:"schematic,omitempty"` // factory id; "" for a plain image
 	Image        string     `json:"image"`
-	Plain        bool       `json:"plain,omitempty"` // an image of our settings, not the factory's
+	Plain        bool       `json:"plain,omitempty"`  // an image of our settings, not the factory's
+	Sector       int        `json:"sector,omitempty"` // bytes, of the disks that the image is for; 0: unknown
 	Disk         fleet.Disk `json:"disk,omitzero"`
 	Writing      bool       `json:"writing,omitempty"` // from here on the disk holds what we wrote
 	Failed       int        `json:"failed,omitempty"`  // writes that failed

@@ -31,7 +31,7 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	if err := rescue.CheckTools(s.Name, s.Facts, disk, p.Image); err != nil {
+	if err := o.canWrite(run, s, disk, p); err != nil {
 		return err
 	}
 	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
@@ -49,6 +49,15 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	return o.pinDisk(ctx, run, s, disk)
+}
+
+// canWrite refuses what would stop half way, or boot nothing. A Talos in maintenance mode sees to all of it itself.
+func (o *Operations) canWrite(run *workflow.Run, s fleet.Server, disk fleet.Disk, p plan) error {
+	var b boot
+	if _, err := run.Get(bootKey, &b); err != nil || b.Maintenance != "" {
+		return err
+	}
+	return cmp.Or(rescue.CheckTools(s.Name, s.Facts, disk, p.Image), rescue.CheckSectors(s.Name, disk, p.Sector))
 }
 
 // warnOfBootCode tells of disks that a BIOS may boot instead: its order of disks can be neither read nor set from here.

@@ -1,10 +1,12 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/imagefactory"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
@@ -28,12 +30,16 @@ func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet
 	if err != nil {
 		return err
 	}
-	p.TalosVersion, p.Schematic, p.Image, p.Plain = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true
+	p.TalosVersion, p.Schematic, p.Image, p.Plain, p.Sector = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true, 0
 	if p.Image == "" {
 		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, options.Delivery, via); err != nil {
 			return err
 		}
-		p.Plain = false
+		what, err := imagefactory.Read(made.Schematic.YAML)
+		if err != nil {
+			return err
+		}
+		p.Plain, p.Sector = false, cmp.Or(int(what.SectorSize), 512)
 	}
 	from := p.Image
 	if p.Image, err = o.handOut(ctx, from, options.ImageSHA256, via); err != nil {
