@@ -149,3 +149,28 @@ func TestADiskThatCannotBeWipedStopsTheKernel(t *testing.T) {
 		t.Errorf("it is started: %v", err)
 	}
 }
+
+// A kernel that an install left in memory which came to nothing: systemd starts it in place of a reboot.
+func TestARebootStartsNoKernelThatWasLeft(t *testing.T) {
+	r := newRig(t, rescuehost.Options{}, nil)
+	started := make(chan world.BootInfo, 1)
+	r.w.BootKernel = func(_ *world.Machine, boot world.BootInfo) world.System { started <- boot; return nil }
+	s := r.open(t)
+	k := rescue.Kernel{Token: "op1", Disk: r.disk(t, s, "A"), URL: assets + "kernel-amd64", Initramfs: assets + "initramfs-amd64.xz", CommandLine: "quiet"}
+	if err := r.load(t, s, k); err != nil {
+		t.Fatal(err)
+	}
+	boots := r.m.Boots()
+	if err := s.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.After(10 * time.Second); r.m.Boots() == boots; {
+		select {
+		case boot := <-started:
+			t.Fatalf("it started %+v", boot)
+		case <-deadline:
+			t.Fatal("it did not boot")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

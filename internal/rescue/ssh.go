@@ -214,9 +214,10 @@ func (s *Session) put(ctx context.Context, name string, data []byte) error {
 	return err
 }
 
-// Reboot restarts the machine. The connection breaks, which is no error; one that was broken before is.
+// Reboot restarts the machine by its firmware, whatever kernel is loaded to be started by kexec: systemd would take that.
+// The connection breaks, which is no error; one that was broken before is.
 func (s *Session) Reboot(ctx context.Context) error {
-	_, err := s.run(ctx, "sync; reboot", nil)
+	_, err := s.run(ctx, "sync; SYSTEMCTL_SKIP_AUTO_KEXEC=1 reboot", nil)
 	exit := &ExitError{}
 	if errors.As(err, &exit) || errors.Is(err, errNotRun) {
 		return fleet.Errorf(fleet.Unavailable, "reboot: %w", err)

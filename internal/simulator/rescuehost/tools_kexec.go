@@ -60,6 +60,12 @@ func (h *Host) setLoaded(boot *world.BootInfo) {
 	h.loaded = boot
 }
 
+func (h *Host) isLoaded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.loaded != nil
+}
+
 func (c *call) kexecLoad(rest []string, initrd, cmdline string) int {
 	if len(rest) != 1 {
 		return c.fail(1, "No kernel specified")

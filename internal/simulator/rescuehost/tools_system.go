@@ -316,6 +316,9 @@ func toolReboot(c *call) int {
 	if name == "shutdown" && slices.Contains(c.args, "-c") {
 		return 0
 	}
+	if name == "reboot" && c.h.isLoaded() && c.getenv("SYSTEMCTL_SKIP_AUTO_KEXEC") != "1" { // of systemd, in newer versions
+		return c.kexecExec()
+	}
 	return c.end(how)
 }
 
