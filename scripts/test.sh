@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# make test: set up, lint, and run every test with the race detector. One runs without it: killing an install at each
-# of its some seventy points takes a minute on two cores, with the race detector ten, and it races nobody.
+# make test: set up, lint, and run every test with the race detector. Some run without it: killing an install at each of
+# its some seventy points takes a minute on two cores, with the race detector ten, and it races nobody; and in those with
+# an emulated machine the time goes by in the emulator. What is pure has nothing that could race.
 #
 # Some promises are times, and a busy machine can break them: a package that fails is run once more, alone. Both results
 # are shown, and a second failure is final.
@@ -8,6 +9,25 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 slow=TestAnInstallSurvivesDeathAtEveryPoint
+emulated='TestAnEmulatedServerIsInstalledAndGetsItsConfigOnce|TestLeftoversOnRealDisksAreSeenAndClearedAway|TestAnImageIsWrittenOverALiveMirrorOfARealMachine'
+pure=/internal/machineconfig/
+machines=/internal/simulator/emulated
+
+# run is go test with these arguments over the packages, and once more for each that failed.
+run() {
+	local log failed package
+	log=$(mktemp)
+	if ! go test -p 1 "${arguments[@]}" "$@" 2>&1 | tee "$log"; then
+		failed=$(sed -n 's/^FAIL[[:space:]]\{1,\}\(github[^[:space:]]*\).*/\1/p' "$log" | sort -u)
+		[ -n "$failed" ] || exit 1
+		echo "once more, alone: $failed"
+		for package in $failed; do
+			go test "${arguments[@]}" -parallel 2 -count=1 "$package"
+		done
+	fi
+	rm -f "$log"
+}
+
 bash scripts/setup.sh
 if [ -z "${TALOS_MANAGER_KUBE_APISERVER:-}" ]; then
 	bash tools/kube-apiserver/build.sh
@@ -17,19 +37,25 @@ if ! bash scripts/emulated-build.sh; then
 	[ -z "${CI:-}" ]
 fi
 bash scripts/lint.sh
+
+mapfile -t all < <(go list ./...)
+mapfile -t racing < <(printf '%s\n' "${all[@]}" | grep -v -e "$pure" -e "$machines")
+mapfile -t quiet < <(printf '%s\n' "${all[@]}" | grep "$pure")
 echo "build with the race detector"
-go build -race ./...
+go build -race "${racing[@]}"
 
 echo "test"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 # One package after the other: many start a whole simulated Hetzner or a Postgres.
-if ! go test -race -p 1 -parallel 4 -timeout 15m -skip "^$slow\$" ./... 2>&1 | tee "$log"; then
-	failed=$(sed -n 's/^FAIL[[:space:]]\{1,\}\(github[^[:space:]]*\).*/\1/p' "$log" | sort -u)
-	[ -n "$failed" ] || exit 1
-	echo "once more, alone: $failed"
-	for package in $failed; do
-		go test -race -count=1 -parallel 2 -timeout 15m -skip "^$slow\$" "$package"
-	done
-fi
+arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated)\$")
+run "${racing[@]}"
+arguments=(-timeout 10m)
+run "${quiet[@]}"
+
+echo "test on emulated machines"
+arguments=(-parallel 2 -timeout 15m)
+run ./internal/simulator/emulated/...
+arguments+=(-run "^($emulated)\$")
+run ./internal/rescue ./cmd/talos-manager
+
+echo "test that nothing is lost"
 go test -parallel 8 -timeout 10m -run "^$slow\$" ./internal/operation

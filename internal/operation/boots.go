@@ -104,6 +104,7 @@ const (
 	sshPatience   = 8 * time.Minute
 	resetPatience = 10 * time.Minute
 	cloudPatience = 4 * time.Minute
+	lastPatience  = 10 * time.Minute // of the last order: another one would only begin anew what is slow
 	handPatience  = 60 * time.Minute // a person has to come
 )
 
@@ -143,7 +144,11 @@ type rouse struct {
 // due is when the next order is given.
 func (o *Operations) due(s fleet.Server, r rouse) time.Time {
 	last := r.l.last()
-	at := last.At.Add(o.pace(max(patience(s.Provider, last.Kind), r.least)))
+	has := max(patience(s.Provider, last.Kind), r.least)
+	if r.l.next() == "" {
+		has = max(has, lastPatience)
+	}
+	at := last.At.Add(o.pace(has))
 	if r.l.NotBefore.After(at) {
 		return r.l.NotBefore
 	}
