@@ -146,16 +146,19 @@ func (c *Client) InstallerImage(id, version, platform string) string {
 func (c *Client) CheckImage(ctx context.Context, imageURL string) (int64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, imageURL, nil)
 	if err != nil {
-		return 0, fleet.Errorf(fleet.Invalid, "image %s: %w", imageURL, err)
+		return 0, fleet.Errorf(fleet.Invalid, "image %s cannot be asked for", fleet.ShownURL(imageURL)) // err has the whole address
 	}
 	resp, err := c.http.Do(req)
+	if e, ok := errors.AsType[*url.Error](err); ok { // its text has the whole address
+		err = e.Err
+	}
 	if err != nil {
-		return 0, c.explain(ctx, err, "look for image %s", imageURL)
+		return 0, c.explain(ctx, err, "look for image %s", fleet.ShownURL(imageURL))
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		err = &client.HTTPError{Code: resp.StatusCode, Message: http.StatusText(resp.StatusCode)}
-		return 0, c.explain(ctx, err, "look for image %s", imageURL)
+		return 0, c.explain(ctx, err, "look for image %s", fleet.ShownURL(imageURL))
 	}
 	return resp.ContentLength, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
+	"github.com/talos-manager/talos-manager/internal/simulator/factory"
 	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
@@ -160,5 +161,21 @@ func TestAnImageForOtherSectorsIsNotWritten(t *testing.T) {
 	}
 	if n := l.machine(t, "control-plane-1").Disks[0].Written(); n > 0 {
 		t.Errorf("%d bytes were written", n)
+	}
+}
+
+func TestAPasswordInAnImagesAddressIsNotLogged(t *testing.T) {
+	l := newLab(t)
+	l.cluster(t, nil, []string{"control-plane-1"})
+	l.plainImages(strings.Replace(l.sim.FactoryURL(), "http://", "http://user:geheim@", 1) + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.zst?key=geheim")
+	l.engine(t, workflow.Options{})
+	op := l.finish(t, l.install(t, "control-plane-1").ID, 60*time.Second)
+	if l.logSays(t, op.ID, "geheim") || strings.Contains(op.Error+op.Hint, "geheim") {
+		l.dump(t, op)
+		t.Error("the password is in the log")
+	}
+	if op.State != fleet.Succeeded {
+		l.dump(t, op)
+		t.Errorf("it is %s at %q", op.State, op.Step)
 	}
 }

@@ -45,7 +45,7 @@ func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet
 	if p.Image, err = o.handOut(ctx, from, options.ImageSHA256, via); err != nil {
 		return err
 	}
-	if via {
+	if from = fleet.ShownURL(from); via {
 		from += ", which the machine gets from us"
 	}
 	run.Log(ctx, "Talos %s from %s", p.TalosVersion, from)
@@ -79,7 +79,7 @@ func (o *Operations) checkImage(ctx context.Context, image string) error {
 // imageWait makes a wait of a source that takes its time: a factory that builds an image first takes a minute or two.
 func (o *Operations) imageWait(ctx context.Context, image string, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return workflow.Wait("the image factory to have "+image, 2*time.Second).Within(10 * time.Minute)
+		return workflow.Wait("the image factory to have "+fleet.ShownURL(image), 2*time.Second).Within(10 * time.Minute)
 	}
 	return err
 }

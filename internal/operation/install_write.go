@@ -98,7 +98,7 @@ func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session 
 	}
 	for _, d := range facts.Disks {
 		if d.Name == w.Disk.Name && d.ID() == w.Disk.ID() && d.SizeBytes == w.Disk.SizeBytes {
-			run.Log(ctx, "writing %s to %s", w.URL, rescue.Describe([]fleet.Disk{d}))
+			run.Log(ctx, "writing %s to %s", fleet.ShownURL(w.URL), rescue.Describe([]fleet.Disk{d}))
 			return session.StartWrite(ctx, w)
 		}
 	}

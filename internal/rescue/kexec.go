@@ -125,15 +125,15 @@ func (k Kernel) Unable(st WriteStatus) bool { return st.Exit == exitKexec || st.
 
 // Err says why loading ended without success, nil if it was one or goes on.
 func (k Kernel) Err(st WriteStatus) error {
-	last := st.Log[strings.LastIndex(st.Log, "\n")+1:]
+	last := strings.NewReplacer(k.URL, fleet.ShownURL(k.URL), k.Initramfs, fleet.ShownURL(k.Initramfs)).Replace(st.Log[strings.LastIndex(st.Log, "\n")+1:])
 	switch {
 	case st.Exit == 0 || st.Running:
 		return nil
 	case st.Exit < 0:
-		return fleet.Errorf(fleet.Unavailable, "loading %s was killed while %s", k.URL, st.Phase).
+		return fleet.Errorf(fleet.Unavailable, "loading %s was killed while %s", fleet.ShownURL(k.URL), st.Phase).
 			WithHint("somebody stopped it in the rescue system, or its memory ran out: dmesg there says which; retry the operation")
 	case last == "":
-		last = fmt.Sprintf("loading %s stopped while %s: exit status %d", k.URL, st.Phase, st.Exit)
+		last = fmt.Sprintf("loading %s stopped while %s: exit status %d", fleet.ShownURL(k.URL), st.Phase, st.Exit)
 	}
 	switch st.Exit {
 	case exitKexec, exitMemory:

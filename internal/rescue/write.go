@@ -91,7 +91,7 @@ func formatOf(url string) (string, error) {
 			return format, nil
 		}
 	}
-	return "", fleet.Errorf(fleet.Invalid, "image %s is of an unknown form", url).WithHint("use a .raw, .raw.zst, .raw.xz or .raw.gz file")
+	return "", fleet.Errorf(fleet.Invalid, "image %s is of an unknown form", fleet.ShownURL(url)).WithHint("use a .raw, .raw.zst, .raw.xz or .raw.gz file")
 }
 
 // WriteStatus is how a write stands.
@@ -216,7 +216,7 @@ func (st WriteStatus) Untouched() bool {
 // Err says why a write that ended was no success, nil if it was or goes on. A write that neither runs nor ended
 // was killed.
 func (st WriteStatus) Err(w Write) error {
-	last := st.Log[strings.LastIndex(st.Log, "\n")+1:]
+	last := strings.ReplaceAll(st.Log[strings.LastIndex(st.Log, "\n")+1:], w.URL, fleet.ShownURL(w.URL))
 	switch {
 	case st.Exit == 0 || st.Running:
 		return nil
