@@ -84,7 +84,8 @@ func (st *storage) disk(b block, size int64) fleet.Disk {
 		WWID:   cmp.Or(own["wwid"], own["device/wwid"], fleet.TalosWWID(b.WWN)),
 		Serial: cmp.Or(strings.TrimSpace(b.Serial), own["serial"], own["device/serial"], own["vpd80"]),
 	}
-	d.BootCode = strings.Trim(own["boot"], "0") != ""
+	code, marked := strings.CutSuffix(own["boot"], "55aa") // a BIOS boots no sector without this mark
+	d.BootCode = marked && strings.Trim(code, "0") != ""
 	sector, _ := cmp.Or(b.Sector, "0").Int64() // for people only
 	d.SectorBytes = int(sector)
 	for _, c := range b.Children {

@@ -73,7 +73,7 @@ func TestDisksAreToldWithoutUdev(t *testing.T) {
 			"DEVNAME=/dev/sda2\nUUID=b0f7\nTYPE=LVM2_member\nPART_ENTRY_NAME=data\n",
 		"wipefs":    `{"signatures":[{"device":"sda3","offset":"0x438","type":"ext4","uuid":"1","label":null},{"device":"sda3","offset":"0x218","type":"zfs_member","uuid":"2","label":null},{"device":"sdb","offset":"0x0","type":"xfs","uuid":"3","label":null}]}`,
 		"pvs":       "  /dev/sda2|vg0|pZ1|1",
-		"sysfs":     "disk=sda\ndevice/wwid=t10.ATA     SAMSUNG MZ7LH240HAHQ-00005              S45RNE0M500123\nvpd80=S45RNE0M500123      \nboot=eb63\ndisk=sdb\nserial=FRONT\nboot=0000",
+		"sysfs":     "disk=sda\ndevice/wwid=t10.ATA     SAMSUNG MZ7LH240HAHQ-00005              S45RNE0M500123\nvpd80=S45RNE0M500123      \nboot=eb6355aa\ndisk=sdb\nserial=FRONT\nboot=73730a73",
 		"esp":       "device=sda1\nloader=EFI/BOOT\nloader=EFI/debian",
 		"addresses": "[]",
 	}

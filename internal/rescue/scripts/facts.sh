@@ -61,7 +61,8 @@ for disk in /sys/block/*; do
 	case ${disk##*/} in loop* | ram* | zram* | sr* | fd* | md* | dm-* | nbd*) continue ;; esac
 	echo "disk=${disk##*/}"
 	for name in wwid device/wwid serial device/serial; do line "$name" "$disk/$name"; done
-	printf 'boot=%s\n' "$(slow head -c 2 "/dev/${disk##*/}" | od -An -tx1 | tr -d ' \n')" # of the boot sector's code
+	# Of the boot sector: the beginning of its code, and its mark.
+	printf 'boot=%s\n' "$(slow head -c 512 "/dev/${disk##*/}" | od -An -v -tx1 | tr -d ' \n' | sed 's/^\(....\).*\(....\)$/\1\2/')"
 	# The SCSI page of the serial number, behind its head of four bytes.
 	if [ -r "$disk/device/vpd_pg80" ]; then
 		printf 'vpd80=%s\n' "$(tail -c +5 "$disk/device/vpd_pg80" 2>/dev/null | head -c 100 | tr -cd '[:print:]')"
