@@ -164,6 +164,21 @@ func TestAnImageForOtherSectorsIsNotWritten(t *testing.T) {
 	}
 }
 
+// What was built on a disk since an attempt wrote to it lets go of it before it is written to, as the first time.
+func TestADiskIsReleasedInEveryAttempt(t *testing.T) {
+	l, b, op := stoppedAfter(t, "write the boot data", operation.InstallOptions{Wipe: true})
+	if err := rescuehost.WriteRAIDMember(b.m.Disks[0], 0, 100<<30, "rescue:0", 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	b.boot()
+	if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
+		t.Fatal(err)
+	}
+	if l.succeeds(t, op.ID); !l.logSays(t, op.ID, "released: array md0 stopped") {
+		t.Error("its array was not stopped")
+	}
+}
+
 func TestAPasswordInAnImagesAddressIsNotLogged(t *testing.T) {
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1"})

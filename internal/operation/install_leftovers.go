@@ -21,9 +21,6 @@ func (o *Operations) releaseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	if p.Writing {
-		return nil // the writer has the disk
-	}
 	s, _, err := o.server(ctx, run)
 	if err != nil {
 		return err
@@ -33,7 +30,8 @@ func (o *Operations) releaseDisk(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	defer session.Close()
-	if what := rescue.Differs(p.Disk, disk); what != "" { // a question may have stood for days
+	// A question may have stood for days. The writer of an earlier attempt may still be at work.
+	if what := rescue.Differs(p.Disk, disk); what != "" && !p.Writing {
 		return fleet.Errorf(fleet.Refused, "disk %s of server %s is not as it was when it was chosen: %s; nothing was written", disk.ID(), s.Name, what).
 			WithHint("somebody works on it. If it is to be installed on all the same: talos-manager operation retry %s", run.ID())
 	}
