@@ -96,7 +96,7 @@ func (h *Handler) config(ctx context.Context, req request) ([]byte, store.Arm, e
 		if err != nil {
 			return nil, arm, err
 		}
-		if err := h.check(req, arm); err != nil {
+		if err := h.check(ctx, req, arm); err != nil {
 			return nil, arm, err
 		}
 		made, err := h.make(ctx, arm)
@@ -150,7 +150,7 @@ func (h *Handler) handOver(ctx context.Context, req request, m *made) error {
 	return err
 }
 
-// find looks up the window by the code; by the UUID only to tell the install of a machine that brings none.
+// find looks up the window by the code, or by the UUID when a machine brings no code.
 func (h *Handler) find(ctx context.Context, req request) (store.Arm, error) {
 	if req.uuid == "" {
 		return store.Arm{}, &refusal{http.StatusForbidden, "no UUID given"}
@@ -193,7 +193,7 @@ func unknown(req request) error {
 	return &refusal{http.StatusTooEarly, "no install is waiting for this machine"}
 }
 
-func (h *Handler) check(req request, arm store.Arm) error {
+func (h *Handler) check(ctx context.Context, req request, arm store.Arm) error {
 	switch {
 	case req.uuid != arm.UUID:
 		return &refusal{http.StatusForbidden, "its UUID is " + req.uuid + ", the install's is " + arm.UUID}
@@ -201,10 +201,31 @@ func (h *Handler) check(req request, arm store.Arm) error {
 		return &refusal{http.StatusForbidden, "the config was handed over at " + arm.ServedAt.UTC().Format(time.DateTime) + " already"}
 	case h.Now().After(arm.ExpiresAt):
 		return &refusal{http.StatusForbidden, "the install's window ended at " + arm.ExpiresAt.UTC().Format(time.DateTime)}
-	case req.code == "":
+	case req.code == "" && !arm.NoCode:
 		return &refusal{http.StatusForbidden, "it brings no one-time code"}
+	case req.code == "":
+		return h.checkSource(ctx, req, arm)
 	}
 	return nil
+}
+
+// checkSource is the third sign where there is no code: UUID and window are the others.
+func (h *Handler) checkSource(ctx context.Context, req request, arm store.Arm) error {
+	s, err := h.Store.Server(ctx, arm.ServerID)
+	if err != nil {
+		return err
+	}
+	source, err := netip.ParseAddr(req.source)
+	if err != nil {
+		return &refusal{http.StatusForbidden, "its address cannot be read"}
+	}
+	if v4, err := netip.ParseAddr(s.IPv4); err == nil && v4 == source {
+		return nil
+	}
+	if net6, err := netip.ParsePrefix(s.IPv6Net); err == nil && net6.Contains(source) {
+		return nil
+	}
+	return &refusal{http.StatusForbidden, "without a one-time code it must come from the server's own address, not from " + req.source}
 }
 
 func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, req request, arm store.Arm, err error) {

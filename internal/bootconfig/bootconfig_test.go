@@ -35,7 +35,7 @@ var secrets = sync.OnceValues(func() ([]byte, error) {
 })
 
 // window opens the window of an install for one server.
-func window(t *testing.T) (*Handler, store.Arm) {
+func window(t *testing.T, noCode bool) (*Handler, store.Arm) {
 	t.Helper()
 	s := storetest.SQLite(t).Open(t)
 	ctx := t.Context()
@@ -66,7 +66,7 @@ func window(t *testing.T) (*Handler, store.Arm) {
 	}
 	sum := sha256.Sum256([]byte(code))
 	arm, err := s.Arm(ctx, store.Arm{
-		ServerID: server.ID, OperationID: "op", CodeHash: hex.EncodeToString(sum[:]), UUID: uuid,
+		ServerID: server.ID, OperationID: "op", CodeHash: hex.EncodeToString(sum[:]), NoCode: noCode, UUID: uuid,
 		ArmedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func get(h *Handler, path, from, forwarded string) (int, string) {
 }
 
 func TestTheRightMachineGetsItsConfigOnce(t *testing.T) {
-	h, arm := window(t)
+	h, arm := window(t, false)
 	status, body := get(h, "/config?uuid="+strings.ToUpper(uuid)+"&code="+code, "198.51.100.1", "")
 	if status != http.StatusOK {
 		t.Fatalf("status %d: %s", status, body)
@@ -113,6 +113,7 @@ func TestTheRightMachineGetsItsConfigOnce(t *testing.T) {
 func TestEveryoneElseIsRefusedWithARecordedReason(t *testing.T) {
 	for _, tc := range []struct {
 		why, path, from, forwarded string
+		noCode                     bool
 		later                      time.Duration
 		status                     int
 		event                      string // "": nobody's install is concerned
@@ -124,13 +125,15 @@ func TestEveryoneElseIsRefusedWithARecordedReason(t *testing.T) {
 		{why: "right code, another machine", path: "/config?uuid=" + other + "&code=" + code, status: 403, event: "its UUID is " + other},
 		{why: "too late", path: "/config?uuid=" + uuid + "&code=" + code, later: 2 * time.Hour, status: 403, event: "window ended"},
 		{why: "a machine nobody installs asks again later", path: "/config?uuid=" + other, status: 425},
-		{why: "own IPv6 network, no code", path: "/config?uuid=" + uuid, from: "[2001:db8:1::1]", status: 403, event: "no one-time code"},
-		{why: "an address claimed to a program without a proxy", path: "/config?uuid=" + uuid, from: "198.51.100.1", forwarded: "203.0.113.9", status: 403, event: "from 198.51.100.1 was refused"},
-		{why: "an address as our proxy saw it", path: "/config?uuid=" + uuid, from: "10.0.0.1", forwarded: "198.51.100.1, 203.0.113.9", status: 403, event: "from 203.0.113.9 was refused"},
-		{why: "an address forged before our proxy", path: "/config?uuid=" + uuid, from: "10.0.0.1", forwarded: "203.0.113.9, 198.51.100.1", status: 403, event: "from 198.51.100.1 was refused"},
+		{why: "no code possible, and another address", noCode: true, path: "/config?uuid=" + uuid, from: "198.51.100.1", status: 403, event: "own address"},
+		{why: "no code possible, and the own address", noCode: true, path: "/config?uuid=" + uuid, from: "203.0.113.9", status: 200},
+		{why: "no code possible, own IPv6 network", noCode: true, path: "/config?uuid=" + uuid, from: "[2001:db8:1::1]", status: 200},
+		{why: "own address claimed to a program without a proxy", noCode: true, path: "/config?uuid=" + uuid, from: "198.51.100.1", forwarded: "203.0.113.9", status: 403, event: "own address"},
+		{why: "own address as our proxy saw it", noCode: true, path: "/config?uuid=" + uuid, from: "10.0.0.1", forwarded: "198.51.100.1, 203.0.113.9", status: 200},
+		{why: "own address forged before our proxy", noCode: true, path: "/config?uuid=" + uuid, from: "10.0.0.1", forwarded: "203.0.113.9, 198.51.100.1", status: 403, event: "own address"},
 	} {
 		t.Run(tc.why, func(t *testing.T) {
-			h, _ := window(t)
+			h, _ := window(t, tc.noCode)
 			h.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 			h.Now = func() time.Time { return time.Now().Add(tc.later) }
 			if tc.from == "" {
@@ -155,7 +158,7 @@ func TestEveryoneElseIsRefusedWithARecordedReason(t *testing.T) {
 }
 
 func TestOfTwoRequestsAtOnceOneWins(t *testing.T) {
-	h, _ := window(t)
+	h, _ := window(t, false)
 	var wg sync.WaitGroup
 	codes := make(chan int, 8)
 	for range cap(codes) {
@@ -178,7 +181,7 @@ func TestOfTwoRequestsAtOnceOneWins(t *testing.T) {
 }
 
 func TestOnlyAGetUsesUpTheCode(t *testing.T) {
-	h, arm := window(t)
+	h, arm := window(t, false)
 	for _, method := range []string{http.MethodHead, http.MethodPost} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(method, "/config?uuid="+uuid+"&code="+code, nil))
@@ -193,7 +196,7 @@ func TestOnlyAGetUsesUpTheCode(t *testing.T) {
 
 // Whoever can reach /config can ask as often as he likes: that must not fill the database.
 func TestAFloodOfRequestsIsAFewEvents(t *testing.T) {
-	h, arm := window(t)
+	h, arm := window(t, false)
 	refused := func() int {
 		t.Helper()
 		events, err := h.Store.Events(t.Context(), store.EventFilter{Verb: "config.refused"})

@@ -25,7 +25,7 @@ type codeHash [sha256.Size]byte
 // hashOf reads the hash of an arm's code; false if its machine has none.
 func hashOf(a store.Arm) (h codeHash, ok bool) {
 	b, err := hex.DecodeString(a.CodeHash)
-	if err != nil || len(b) != len(h) {
+	if a.NoCode || err != nil || len(b) != len(h) {
 		return h, false
 	}
 	return codeHash(b), true

@@ -223,7 +223,7 @@ func TestOnlySoMuchIsMadeAhead(t *testing.T) {
 	if r.bytes > readyBytes || len(r.made) != readyBytes>>20 {
 		t.Errorf("%d configs of together %d bytes", len(r.made), r.bytes)
 	}
-	r.put(&made{arm: store.Arm{}, config: []byte("small")})
+	r.put(&made{arm: store.Arm{NoCode: true}, config: []byte("small")})
 	r.put(&made{arm: store.Arm{CodeHash: "no hash"}, config: []byte("small")})
 	r.sort(nil)
 	if r.bytes != 0 || len(r.made) != 0 {

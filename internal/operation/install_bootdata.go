@@ -33,45 +33,50 @@ func (o *Operations) writeBootData(ctx context.Context, run *workflow.Run) error
 	} else if way == fleet.Push {
 		return o.pushData(ctx, run, session, s, p)
 	}
-	if err := o.bootData(ctx, run, session, s, p, code); err != nil {
+	codeless, err := o.bootData(ctx, run, session, s, p, code)
+	if err != nil {
 		return err
 	}
-	return o.armCode(ctx, run, s, code)
+	return o.armCode(ctx, run, s, code, codeless)
 }
 
-// armCode lets the machine that brings the code and its UUID fetch the config.
-func (o *Operations) armCode(ctx context.Context, run *workflow.Run, s fleet.Server, code string) error {
+// armCode lets the machine that brings the code and its UUID fetch the config. Of one whose image keeps it from bringing
+// a code (codeless), the UUID and the server's own address must do.
+func (o *Operations) armCode(ctx context.Context, run *workflow.Run, s fleet.Server, code string, codeless bool) error {
 	_, err := o.Store.Arm(ctx, store.Arm{
-		ID: fleet.NewID(), ServerID: s.ID, OperationID: run.ID(), CodeHash: hash(code), UUID: s.NodeUUID(),
+		ID: fleet.NewID(), ServerID: s.ID, OperationID: run.ID(), CodeHash: hash(code), UUID: s.NodeUUID(), NoCode: codeless,
 		ArmedAt: o.Now(), ExpiresAt: o.Now().Add(window),
 	})
 	return err
 }
 
 // bootData writes to META what the machine's first boot reads, and gives a plain image its kernel argument. Images of
-// the factory have it from their schematic.
-func (o *Operations) bootData(ctx context.Context, run *workflow.Run, session *rescue.Session, s fleet.Server, p plan, code string) error {
+// the factory have it from their schematic. codeless: the image has our address sealed, as the Rails application wanted it.
+func (o *Operations) bootData(ctx context.Context, run *workflow.Run, session *rescue.Session, s fleet.Server, p plan, code string) (codeless bool, err error) {
 	values, err := o.bootValues(ctx, run, s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	values[rescue.MetaDownloadURLCode] = code
 	meta, err := session.WriteMeta(ctx, p.Disk, values)
 	if err != nil {
-		return err
+		return false, err
 	}
 	run.Log(ctx, "META holds %s", meta)
 	if !p.Plain {
 		run.Log(ctx, "the schematic names %s", o.URL)
-		return nil
+		return false, nil
 	}
-	image := rescue.Image{Disk: p.Disk, Architecture: s.Architecture, Firmware: p.Firmware}
-	where, err := session.AddKernelArgument(ctx, image, "talos.config="+o.configURL())
+	image := rescue.Image{Disk: p.Disk, Architecture: s.Architecture, Firmware: p.Firmware, Codeless: "talos.config=" + o.URL + "/config?uuid="}
+	argument, err := session.AddKernelArgument(ctx, image, "talos.config="+o.configURL())
 	if err != nil {
-		return err
+		return false, err
 	}
-	run.Log(ctx, "kernel argument talos.config is in %s", where)
-	return nil
+	run.Log(ctx, "kernel argument talos.config is in %s", argument.Where)
+	if argument.Codeless {
+		run.Warn(ctx, "the image has talos.config of its own, without a one-time code: the machine's UUID and its own address must do")
+	}
+	return argument.Codeless, nil
 }
 
 // bootValues are what META holds for the machine besides the one-time code, whichever way it boots.

@@ -210,7 +210,7 @@ func (o *Operations) startLoading(ctx context.Context, run *workflow.Run, sessio
 	source := ""
 	if way == fleet.Pull {
 		code := rand.Text()
-		if err := o.armCode(ctx, run, s, code); err != nil {
+		if err := o.armCode(ctx, run, s, code, false); err != nil {
 			return err
 		}
 		source = strings.ReplaceAll(o.configURL(), "${code}", code)

@@ -2,6 +2,7 @@ package rescue_test
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"testing"
 
@@ -105,12 +106,12 @@ func TestAPlainImageGetsItsArgumentWhateverBootsIt(t *testing.T) {
 			r, s, d := written(t, image, func(s *world.Spec) { s.UEFI = firmware == "uefi" })
 			img := rescue.Image{Disk: d, Architecture: fleet.AMD64, Firmware: firmware}
 			for _, arg := range []string{strings.Replace(wanted, "${code}", `a|b\c;"`[:5], 1), wanted, wanted} {
-				where, err := s.AddKernelArgument(t.Context(), img, arg)
+				is, err := s.AddKernelArgument(t.Context(), img, arg)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if where != "grub.cfg and an addon beside Talos-v1.14.1.efi" {
-					t.Errorf("it is in %s", where)
+				if is.Where != "grub.cfg and an addon beside Talos-v1.14.1.efi" || is.Codeless {
+					t.Errorf("it is in %+v", is)
 				}
 				boot, err := world.ReadBoot(r.m.Disks[0])
 				if err != nil || !strings.HasSuffix(boot.Cmdline, " "+arg) || strings.Count(boot.Cmdline, "talos.config=") != 1 {
@@ -124,18 +125,31 @@ func TestAPlainImageGetsItsArgumentWhateverBootsIt(t *testing.T) {
 func TestAnArgumentThatIsSealedIntoTheImageIsNotTalkedOver(t *testing.T) {
 	r, s, d := written(t, image, func(s *world.Spec) { s.UEFI = true })
 	img := rescue.Image{Disk: d, Architecture: fleet.AMD64, Firmware: "uefi"}
-	for _, try := range []struct{ why, sealed, want string }{
-		{"another source", "talos.config=http://other/", "cannot be changed"},
-		{"ours without the code", "talos.config=http://h/config?uuid=${uuid}", "cannot be changed"},
-		{"just ours", wanted, ""},
+	const bare = "talos.config=http://h/config?uuid=${uuid}" // of the Rails application
+	for _, try := range []struct {
+		why, sealed, firmware, want string
+		may                         string
+		codeless                    bool
+	}{
+		{why: "another source", sealed: "talos.config=http://other/", want: "cannot be changed"},
+		{why: "ours without the code", sealed: bare, want: "cannot be changed"},
+		{why: "ours without the code, which may be", sealed: bare, may: bare, codeless: true},
+		{why: "ours without the code, and GRUB has one", sealed: bare, firmware: "bios", may: bare},
+		{why: "ours with a code that is not the machine's", sealed: bare + "&code=1", may: bare, want: "cannot be changed"},
+		{why: "just ours", sealed: wanted, may: bare},
 	} {
+		img := img
+		img.Firmware, img.Codeless = cmp.Or(try.firmware, img.Firmware), try.may
 		spec := world.ImageSpec{Version: "v1.14.1", Arch: "amd64", Platform: "metal", Schematic: "s", KernelArgs: []string{try.sealed}}
 		if err := world.InstallImage(r.m.Disks[0], spec); err != nil {
 			t.Fatal(err)
 		}
-		where, err := s.AddKernelArgument(t.Context(), img, wanted)
+		is, err := s.AddKernelArgument(t.Context(), img, wanted)
+		if is.Codeless != try.codeless {
+			t.Errorf("%s: codeless is %v", try.why, is.Codeless)
+		}
 		if try.want == "" && err != nil || try.want != "" && (fleet.KindOf(err) != fleet.Refused || !strings.Contains(err.Error(), try.want)) {
-			t.Errorf("%s: %q, %v", try.why, where, err)
+			t.Errorf("%s: %+v, %v", try.why, is, err)
 		}
 	}
 	for _, bad := range []string{"talos.config=", "talos.config=a b", "talos.config=a\nb", "quiet", `talos.config="a"`} {

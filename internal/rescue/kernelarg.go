@@ -12,29 +12,39 @@ type Image struct {
 	Disk         fleet.Disk
 	Architecture fleet.Architecture
 	Firmware     string // "bios" or "uefi": what the rescue system was booted by
+	// Codeless is how an argument without a one-time code begins that an image may have sealed: of who made images for
+	// the Rails application. "": none may.
+	Codeless string
+}
+
+// KernelArgument is what became of one.
+type KernelArgument struct {
+	Where string // in words
+	// Codeless: what this machine boots has an argument of its own, which begins as Image.Codeless.
+	Codeless bool
 }
 
 // AddKernelArgument gives an image its argument talos.config=…, wherever it may boot from: in grub.cfg, and in an addon
 // beside each unified kernel image, whose own command line is sealed. It replaces an earlier one, and says in words
 // where the argument is now. fleet.Refused if the image would not have it on this firmware.
-func (s *Session) AddKernelArgument(ctx context.Context, image Image, argument string) (where string, err error) {
+func (s *Session) AddKernelArgument(ctx context.Context, image Image, argument string) (KernelArgument, error) {
 	if err := checkArgument(argument); err != nil {
-		return "", err
+		return KernelArgument{}, err
 	}
 	all, err := s.partitions(ctx, image.Disk)
 	if err != nil {
-		return "", err
+		return KernelArgument{}, err
 	}
 	nodes := map[string]string{}
 	for _, p := range all {
 		nodes[p.Name] = p.Node
 	}
 	if err := s.put(ctx, "addon.efi", addon(image.Architecture, argument)); err != nil {
-		return "", err
+		return KernelArgument{}, err
 	}
 	out, err := s.script(ctx, "kernel-argument.sh", argument, nodes["BOOT"], nodes["EFI"])
 	if err != nil {
-		return "", fleet.Errorf(fleet.Refused, "give the image on disk %s its kernel argument: %w", image.Disk.ID(), err)
+		return KernelArgument{}, fleet.Errorf(fleet.Refused, "give the image on disk %s its kernel argument: %w", image.Disk.ID(), err)
 	}
 	return kernelArgument(image, argument, out)
 }
@@ -53,9 +63,10 @@ func checkArgument(argument string) error {
 
 // kernelArgument judges by what kernel-argument.sh did whether the image has the argument when this machine boots it:
 // BIOS runs GRUB; UEFI runs the unified kernel images, or GRUB where an image has none (Talos before 1.10).
-func kernelArgument(image Image, argument, out string) (string, error) {
+func kernelArgument(image Image, argument, out string) (a KernelArgument, err error) {
 	var places []string
 	grub, unified := false, false
+	uefi := image.Firmware == "uefi" || image.Architecture == fleet.ARM64
 	for line := range strings.Lines(out) {
 		what, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		name, sealed, _ := strings.Cut(rest, " ")
@@ -65,19 +76,23 @@ func kernelArgument(image Image, argument, out string) (string, error) {
 		case "uki":
 			unified, places = true, append(places, "an addon beside "+name)
 		case "sealed":
-			if !strings.HasPrefix(sealed, argument) {
-				return "", fleet.Errorf(fleet.Refused, "the image's %s has a kernel argument of its own, %s, which cannot be changed", name, sealed).
+			// What follows may be the next section of the file.
+			switch ours := strings.HasPrefix(sealed, argument); {
+			case !ours && strings.HasPrefix(sealed, image.Codeless) && image.Codeless != "" && !strings.Contains(sealed, "code="):
+				a.Codeless = uefi
+			case !ours:
+				return a, fleet.Errorf(fleet.Refused, "the image's %s has a kernel argument of its own, %s, which cannot be changed", name, sealed).
 					WithHint("make the image without talos.config, or with exactly %s", argument)
 			}
 			unified, places = true, append(places, name+" itself")
 		}
 	}
-	uefi := image.Firmware == "uefi" || image.Architecture == fleet.ARM64
 	if boots := grub || uefi && unified; !boots {
-		return "", fleet.Errorf(fleet.Refused, "the image on disk %s cannot boot by %s: it has %s", image.Disk.ID(), image.Firmware, orNothing(places)).
+		return a, fleet.Errorf(fleet.Refused, "the image on disk %s cannot boot by %s: it has %s", image.Disk.ID(), image.Firmware, orNothing(places)).
 			WithHint("use an image for this firmware, such as the factory's metal image")
 	}
-	return strings.Join(places, " and "), nil
+	a.Where = strings.Join(places, " and ")
+	return a, nil
 }
 
 func orNothing(places []string) string {

@@ -20,10 +20,11 @@ type Arm struct {
 	ExpiresAt   time.Time
 	ServedAt    time.Time // last time the config was handed out; zero: not yet
 	Attempts    int       // fetches counted so far, served or refused
+	NoCode      bool      // the machine cannot bring the code: UUID and source address must do
 	Refusal     string    // why the last fetch was refused
 }
 
-const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, refusal`
+const armColumns = `id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, served_at, attempts, no_code, refusal`
 
 func armFields(a *Arm) []any {
 	return []any{
@@ -31,7 +32,7 @@ func armFields(a *Arm) []any {
 		moment{&a.ArmedAt},
 		moment{&a.ExpiresAt},
 		moment{&a.ServedAt},
-		&a.Attempts, &a.Refusal,
+		&a.Attempts, &a.NoCode, &a.Refusal,
 	}
 }
 
@@ -43,11 +44,11 @@ func (s *Store) Arm(ctx context.Context, a Arm) (Arm, error) {
 	a.UUID = strings.ToLower(a.UUID)
 	return a, s.write(ctx, "arm server "+a.ServerID, func(t *tx) error {
 		_, err := t.ExecContext(ctx, `
-			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			INSERT INTO arms (id, server_id, operation_id, code_hash, uuid, armed_at, expires_at, no_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (server_id) DO UPDATE SET id = excluded.id, operation_id = excluded.operation_id, code_hash = excluded.code_hash,
 				uuid = excluded.uuid, armed_at = excluded.armed_at, expires_at = excluded.expires_at, served_at = 0, attempts = 0,
-				refusal = ''`,
-			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt))
+				no_code = excluded.no_code, refusal = ''`,
+			a.ID, a.ServerID, a.OperationID, a.CodeHash, a.UUID, micros(a.ArmedAt), micros(a.ExpiresAt), a.NoCode)
 		t.changed("arms", a.ID)
 		return err
 	})

@@ -374,7 +374,7 @@ func TestArms(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx := t.Context()
 		a := must(s.Arm(ctx, store.Arm{
-			ServerID: "s1", OperationID: "o1", CodeHash: "h1", UUID: "ABC", ArmedAt: noon, ExpiresAt: noon.Add(time.Hour),
+			ServerID: "s1", OperationID: "o1", CodeHash: "h1", UUID: "ABC", ArmedAt: noon, ExpiresAt: noon.Add(time.Hour), NoCode: true,
 		}))(t)
 		if diff := cmp.Diff(a, must(s.FindArm(ctx, "h1"))(t)); diff != "" || a.UUID != "abc" {
 			t.Errorf("arm (-want +got):\n%s", diff)
@@ -389,7 +389,7 @@ func TestArms(t *testing.T) {
 		if active := must(s.ActiveArms(ctx, "aBc", noon))(t); len(active) != 1 || active[0].ID != a.ID {
 			t.Errorf("active by UUID = %+v", active)
 		}
-		if got := must(s.ArmOf(ctx, "s1"))(t); got.ID != a.ID {
+		if got := must(s.ArmOf(ctx, "s1"))(t); got.ID != a.ID || !got.NoCode {
 			t.Errorf("arm of the server = %+v", got)
 		}
 		must(0, s.NoteRefusal(ctx, a.ID, "another UUID\x00"))(t)
@@ -399,7 +399,7 @@ func TestArms(t *testing.T) {
 		again := must(s.Arm(ctx, store.Arm{ServerID: "s1", CodeHash: "h3", ExpiresAt: noon.Add(time.Hour)}))(t)
 		_, err := s.FindArm(ctx, "h1")
 		want(t, err, fleet.NotFound)
-		if got := must(s.FindArm(ctx, "h3"))(t); !got.ServedAt.IsZero() || got.Attempts != 0 || got.Refusal != "" || got.ID != again.ID {
+		if got := must(s.FindArm(ctx, "h3"))(t); !got.ServedAt.IsZero() || got.Attempts != 0 || got.Refusal != "" || got.NoCode || got.ID != again.ID {
 			t.Errorf("a server armed again has %+v", got)
 		}
 		must(0, s.Disarm(ctx, "s1"))(t)
@@ -410,7 +410,7 @@ func TestArms(t *testing.T) {
 		_, err = s.ArmOf(ctx, "s1")
 		want(t, err, fleet.NotFound, "s1")
 		for _, server := range []string{"s3", "s4"} { // without codes
-			must(s.Arm(ctx, store.Arm{ServerID: server, ExpiresAt: noon.Add(time.Hour)}))(t)
+			must(s.Arm(ctx, store.Arm{ServerID: server, NoCode: true, ExpiresAt: noon.Add(time.Hour)}))(t)
 		}
 		_, err = s.FindArm(ctx, "")
 		want(t, err, fleet.NotFound)
