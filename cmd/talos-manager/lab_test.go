@@ -149,14 +149,17 @@ func (l *lab) etcd(ctx context.Context, c *client.Client) {
 	var first []string
 	for _, m := range planes {
 		node := l.talos(ctx, c, m)
-		// A joining member becomes a voter some seconds after its node is Ready.
-		eventually(l.t, 10*time.Second, m.Name+" knows all members of etcd", func() bool {
+		// A joining member has no name until it started, and becomes a voter some seconds after its node is Ready.
+		eventually(l.t, 20*time.Second, m.Name+" knows all members of etcd", func() bool {
 			r, err := node.EtcdMemberList(ctx, &machine.EtcdMemberListRequest{})
 			if err != nil || len(r.GetMessages()) != 1 || len(r.GetMessages()[0].GetMembers()) != len(planes) {
 				return false
 			}
 			var ids []string
 			for _, one := range r.GetMessages()[0].GetMembers() {
+				if one.GetHostname() == "" {
+					return false
+				}
 				ids = append(ids, fmt.Sprintf("%x %s", one.GetId(), one.GetHostname()))
 			}
 			slices.Sort(ids)

@@ -34,7 +34,7 @@ func TestAReplicaFinishesWhatAKilledOneWasDoing(t *testing.T) {
 	a.answers()
 	b.answers()
 	front.to(a, b)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	sameKey(ctx, t, a.client, b.client)
 	l.accounts(ctx, a.client)
@@ -42,7 +42,7 @@ func TestAReplicaFinishesWhatAKilledOneWasDoing(t *testing.T) {
 
 	w := watch(ctx, t, database)
 	// Both replicas are inside steps: whichever dies, it dies in the middle of one.
-	eventually(t, 20*time.Second, "both replicas are inside steps", func() bool {
+	eventually(t, 40*time.Second, "both replicas are inside steps", func() bool {
 		return w.finishedSteps(ctx) >= 3*len(ops) && len(w.look(ctx).holders()) == 2
 	})
 	a.kill()

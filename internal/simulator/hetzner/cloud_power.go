@@ -110,7 +110,7 @@ func (cl *Cloud) reboot() func(*cloudCall) answer {
 		press(v)
 		cl.world.Go(func(ctx context.Context) {
 			const patience, step = 5 * time.Minute, 200 * time.Millisecond
-			for waited := time.Duration(0); waited < patience && !v.cameBack(order, boots); waited += step {
+			for waited := time.Duration(0); !v.cameBack(order, boots, waited < patience); waited += step {
 				if !cl.world.Sleep(ctx, step) {
 					return
 				}
@@ -119,15 +119,17 @@ func (cl *Cloud) reboot() func(*cloudCall) answer {
 	})
 }
 
-// cameBack switches a server on that went off to reboot; true once it boots, or once another order counts.
-func (v *virtual) cameBack(order, boots int) bool {
+// cameBack switches a server on that went off to reboot; true once it boots, once another order counts, or once nobody
+// has the patience to see its system go.
+func (v *virtual) cameBack(order, boots int, patient bool) bool {
 	v.switches.Lock()
 	defer v.switches.Unlock()
 	if v.orders != order {
 		return true
 	}
 	if v.Boots() == boots && v.On() {
-		return false
+		v.rebooting = patient
+		return !patient
 	}
 	v.rebooting = false
 	v.PowerOn()

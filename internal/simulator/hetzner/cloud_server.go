@@ -140,11 +140,14 @@ func (cl *Cloud) withServer(handle func(*cloudCall, *virtual) answer) func(*clou
 	}
 }
 
+// status stays running while a system reboots: to Hetzner that is the guest's own affair.
 func (v *virtual) status() string {
+	v.switches.Lock()
+	defer v.switches.Unlock()
 	switch {
 	case v.phase != "":
 		return v.phase
-	case v.On():
+	case v.rebooting || v.On():
 		return "running"
 	}
 	return "off"
