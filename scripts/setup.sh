@@ -26,6 +26,7 @@ dosfstools mkfs.vfat
 gdisk sgdisk
 e2fsprogs mkfs.ext4
 util-linux fallocate
+iproute2 ip
 mount losetup
 fdisk sfdisk
 curl curl

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/talos-manager/talos-manager/client"
+	"github.com/talos-manager/talos-manager/internal/skip"
 )
 
 // The disk under SQLite takes nothing more while a server is installed. What is ordered then is refused with the name
@@ -32,10 +33,6 @@ func TestAnInstallSurvivesADiskThatTakesNothingMore(t *testing.T) {
 		t.Run(c.why, func(t *testing.T) {
 			t.Parallel()
 			d := c.disk(t)
-			if d == nil {
-				t.Log("this user may not mount a small disk: what it would show of the rest, the other case shows")
-				return
-			}
 			l := newLab(t, 0, 2)
 			p := serve(t, l, "DATA_DIR="+d.path())
 			p.start()
@@ -96,7 +93,7 @@ func smallDisk(t *testing.T) disk {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=12m,mode=700"); err != nil {
-		return nil
+		skip.UnlessCI(t, "mounting a small disk: %v: run as root", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {

@@ -80,6 +80,22 @@ func TestFilesAndFunctionsStayShort(t *testing.T) {
 	}
 }
 
+// A test that needs what is missing says so by skip.UnlessCI: it must fail where nobody reads what was skipped.
+func TestNothingIsSkippedInCI(t *testing.T) {
+	server := filepath.Join("internal", "rescue", "bench_test.go") // a process of a benchmark's own, no test
+	each(t, func(path string, _ []byte, file *ast.File, files *token.FileSet) {
+		if strings.HasPrefix(path, filepath.Join("internal", "skip")) || path == server {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
+				t.Errorf("%s: %s skips in CI, too: use skip.UnlessCI", files.Position(s.Pos()), s.Sel.Name)
+			}
+			return true
+		})
+	})
+}
+
 // Rules that the compiler does not know.
 func TestHouseRules(t *testing.T) {
 	each(t, func(path string, source []byte, file *ast.File, _ *token.FileSet) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/talos-manager/talos-manager/internal/skip"
 )
 
 // The rescue systems have curl and wget: what they do with a part they have must work with us, whole or still coming.
@@ -23,12 +25,7 @@ func TestCurlAndWgetGoOnWithWhatTheyHave(t *testing.T) {
 				name += ", while it is fetched"
 			}
 			t.Run(name, func(t *testing.T) {
-				if _, err := exec.LookPath(tool[0]); err != nil {
-					if os.Getenv("CI") != "" {
-						t.Fatal(err)
-					}
-					t.Skipf("SKIPPED: install %s", tool[0])
-				}
+				need(t, tool[0])
 				o := newOrigin(t, 2_000_000)
 				c := start(t, t.TempDir())
 				address := c.Cache.URL(o.image(), "")
@@ -65,6 +62,13 @@ func TestCurlAndWgetGoOnWithWhatTheyHave(t *testing.T) {
 	}
 }
 
+func need(t *testing.T, tool string) {
+	t.Helper()
+	if _, err := exec.LookPath(tool); err != nil {
+		skip.UnlessCI(t, "%v: install %s", err, tool)
+	}
+}
+
 // begun has somebody read the first bytes, so that the rest is still to come.
 func begun(t *testing.T, address string) {
 	t.Helper()
@@ -79,12 +83,7 @@ func begun(t *testing.T, address string) {
 }
 
 func TestCurlSeesACutConnection(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("SKIPPED: install curl")
-	}
+	need(t, "curl")
 	o := newOrigin(t, 2_000_000)
 	o.breaks = []int{900_000, 0, 0, 0, 0, 0, 0}
 	c := start(t, t.TempDir())

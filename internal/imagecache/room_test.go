@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/skip"
 )
 
 func TestTheLongestUnusedMakesWay(t *testing.T) {
@@ -80,10 +81,7 @@ func TestNoSpaceIsSaidBeforeAnythingIsFetched(t *testing.T) {
 func TestAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("mounting a small disk: %v: run as root", err)
-		}
-		t.Skipf("SKIPPED: mounting a small disk: %v: run as root to have this tested", err)
+		skip.UnlessCI(t, "mounting a small disk: %v: run as root", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 	o := newOrigin(t, 1_200_000)

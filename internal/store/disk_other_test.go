@@ -2,7 +2,14 @@
 
 package store_test
 
-import "testing"
+import (
+	"testing"
 
-// smallDisk is only made on Linux.
-func smallDisk(*testing.T, int) string { return "" }
+	"github.com/talos-manager/talos-manager/internal/skip"
+)
+
+func smallDisk(t *testing.T, _ int) string {
+	t.Helper()
+	skip.UnlessCI(t, "a small disk is mounted on Linux only")
+	return ""
+}

@@ -39,6 +39,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/talos-manager/talos-manager/internal/skip"
 )
 
 // Firmware is what starts the boot loader.
@@ -156,12 +158,7 @@ func Missing() string {
 // Need skips a test that wants an emulated machine where there can be none. In CI that is a failure.
 func Need(t testing.TB) {
 	t.Helper()
-	missing := Missing()
-	switch {
-	case missing == "":
-	case os.Getenv("CI") != "":
-		t.Fatalf("this test needs an emulated machine, and CI runs everything; missing: %s", missing)
-	default:
-		t.Skipf("NOT PROVEN HERE: this test needs an emulated machine; missing: %s", missing)
+	if missing := Missing(); missing != "" {
+		skip.UnlessCI(t, "this test needs an emulated machine; missing: %s", missing)
 	}
 }
