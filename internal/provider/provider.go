@@ -41,14 +41,12 @@ type Driver interface {
 	RescueHostKeys(ctx context.Context, id string, since time.Time) ([]string, error)
 	// Power reads the power state.
 	Power(ctx context.Context, id string) (fleet.Power, error)
-	// Restart boots the server by force whatever its state: a reset when it is on, power when it is off. It returns
-	// when the provider has taken the order, not when anything has booted. ErrNoPower where only a person can.
-	Restart(ctx context.Context, id string) error
 	// Resets lists what can be ordered for the server as it stands now, mildest first: PowerOn alone if it is off,
 	// nothing where only a person can restart it. Conflict while it cannot be restarted without harm: it is being
 	// rebuilt, migrated, created.
 	Resets(ctx context.Context, id string) ([]Reset, error)
-	// Reset orders one of them, as Restart does. ErrTechnician (Refused) while a technician is at work on the server.
+	// Reset orders one of them. It returns when the provider has taken the order, not when anything has booted.
+	// ErrNoPower where only a person can; Refused while a technician is at work on the server.
 	Reset(ctx context.Context, id string, kind Reset) error
 }
 

@@ -1,10 +1,6 @@
 package provider
 
-import (
-	"errors"
-
-	"github.com/talos-manager/talos-manager/internal/fleet"
-)
+import "github.com/talos-manager/talos-manager/internal/fleet"
 
 // Reset is a way to make a server boot.
 type Reset string
@@ -22,6 +18,3 @@ var ErrNoPower = &fleet.Error{
 	Kind: fleet.Invalid, Text: "no program can restart this server",
 	Hint: "restart it by hand, at the machine or with its remote console",
 }
-
-// ErrTechnician says that a technician of the provider is at work on the server: nothing else is ordered meanwhile.
-var ErrTechnician = errors.New("a technician is at work on the server")

@@ -167,17 +167,17 @@ func TestAFailedActionIsSaid(t *testing.T) {
 			t.Errorf("%s: arm: %v", c.why, err)
 		}
 		s.cloud.Fault(func(f *hetzner.CloudFaults) { f.ActionFails, f.ActionCode = 1, c.code })
-		if err := d.Restart(t.Context(), "4711"); fleet.KindOf(err) != c.kind {
-			t.Errorf("%s: restart: %v", c.why, err)
+		if err := d.Reset(t.Context(), "4711", provider.HardReset); fleet.KindOf(err) != c.kind {
+			t.Errorf("%s: reset: %v", c.why, err)
 		}
 	}
 }
 
-func TestAnAcceptedRestartIsNotGivenUp(t *testing.T) {
+func TestAnAcceptedResetIsNotGivenUp(t *testing.T) {
 	s := open(t, 1, hetzner.CloudOptions{})
 	s.cloud.Inject(hetzner.Fault{Path: "/actions", Times: -1, Status: 503, Code: "unavailable"})
-	if err := New(s.options()).Restart(t.Context(), "4711"); err != nil {
-		t.Errorf("the poll failed, not the restart: %v", err)
+	if err := New(s.options()).Reset(t.Context(), "4711", provider.HardReset); err != nil {
+		t.Errorf("the poll failed, not the reset: %v", err)
 	}
 }
 
@@ -189,8 +189,8 @@ func TestAnActionThatTakesLongIsAConflict(t *testing.T) {
 	if _, err := d.ArmRescue(t.Context(), "4711", key); fleet.KindOf(err) != fleet.Conflict {
 		t.Errorf("got %v", err)
 	}
-	if err := d.Restart(t.Context(), "4711"); err != nil {
-		t.Errorf("restart: %v", err)
+	if err := d.Reset(t.Context(), "4711", provider.HardReset); err != nil {
+		t.Errorf("reset: %v", err)
 	}
 }
 
@@ -209,7 +209,7 @@ func TestRefusalEndsWithinAMinute(t *testing.T) {
 }
 
 // A reset would end what Hetzner does with the server in the middle.
-func TestAServerThatHetznerWorksOnIsNotRestarted(t *testing.T) {
+func TestAServerThatHetznerWorksOnIsNotReset(t *testing.T) {
 	s := open(t, 1, hetzner.CloudOptions{})
 	d := New(s.options())
 	if _, err := d.Server(t.Context(), "4711"); err != nil {
@@ -222,9 +222,6 @@ func TestAServerThatHetznerWorksOnIsNotRestarted(t *testing.T) {
 		s.cloud.Hold(s.machines[0], c.status, time.Hour)
 		if _, err := d.Resets(t.Context(), "4711"); fleet.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.status) && c.status != "deleting" || fleet.HintOf(err) == "" {
 			t.Errorf("%s: %v, hint %q", c.status, err, fleet.HintOf(err))
-		}
-		if err := d.Restart(t.Context(), "4711"); fleet.KindOf(err) != c.kind {
-			t.Errorf("restart while %s: %v", c.status, err)
 		}
 		if err := d.Reset(t.Context(), "4711", provider.HardReset); fleet.KindOf(err) != c.kind {
 			t.Errorf("reset while %s: %v", c.status, err)

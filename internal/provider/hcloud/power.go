@@ -54,20 +54,9 @@ func (d *Driver) Resets(ctx context.Context, id string) ([]provider.Reset, error
 	return resets(s)
 }
 
-// Restart implements provider.Driver.
-func (d *Driver) Restart(ctx context.Context, id string) error {
-	return d.press(ctx, id, "restart server "+id, func(offered []provider.Reset) provider.Reset { return offered[len(offered)-1] })
-}
-
-// Reset implements provider.Driver.
+// Reset implements provider.Driver. Once the API has accepted the order, it is not given up for an impatient caller: a
+// second reset would boot the server out of the rescue system that the first one began.
 func (d *Driver) Reset(ctx context.Context, id string, kind provider.Reset) error {
-	return d.press(ctx, id, string(kind)+" of server "+id, func([]provider.Reset) provider.Reset { return kind })
-}
-
-// press orders what was chosen from what the server's status offers. Once the API has accepted the order, it is not
-// given up for an impatient caller: a second reset would boot the server out of the rescue system that the first one
-// began.
-func (d *Driver) press(ctx context.Context, id, doing string, choose func([]provider.Reset) provider.Reset) error {
 	s, err := d.server(ctx, id)
 	if err != nil {
 		return err
@@ -76,7 +65,7 @@ func (d *Driver) press(ctx context.Context, id, doing string, choose func([]prov
 	if err != nil {
 		return err
 	}
-	kind := choose(offered)
+	doing := string(kind) + " of server " + id
 	if !slices.Contains(offered, kind) {
 		return fleet.Errorf(fleet.Conflict, "hcloud: %s: it is %s", doing, s.Status).WithHint("look again")
 	}

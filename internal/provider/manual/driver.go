@@ -75,9 +75,6 @@ func (Driver) Power(ctx context.Context, id string) (fleet.Power, error) {
 	return fleet.PowerUnknown, known(ctx, id)
 }
 
-// Restart implements provider.Driver.
-func (Driver) Restart(ctx context.Context, id string) error { return noPower(ctx, id) }
-
 // Resets implements provider.Driver: none.
 func (Driver) Resets(ctx context.Context, id string) ([]provider.Reset, error) {
 	return nil, known(ctx, id)

@@ -33,11 +33,10 @@ func Driver(t *testing.T, p Provider) {
 		{"rename", rename},
 		{"our key is uploaded once", keyOnce},
 		{"our key is uploaded though its name is taken", keyNameTaken},
-		{"arm and restart boot the rescue system with our key", armAndRestart},
+		{"arm and reset boot the rescue system with our key", armAndReset},
 		{"arm replaces the activation of somebody else", armReplaces},
 		{"arm outlives a refusal that passes", armBusy},
 		{"arm gives up on a refusal that stays", armBusyForever},
-		{"restart starts a server that is off", restartOff},
 		{"the resets of a server are named, mildest first, and each of them boots it", eachReset},
 		{"a server that is off is offered power alone", resetOff},
 		{"host keys are those of the boot that was asked for", hostKeys},
@@ -125,7 +124,7 @@ func outages(t *testing.T, p Provider) {
 			_, err = d.Server(t.Context(), a.Servers[0])
 			wantKind(t, err, fleet.Unavailable)
 			wantKind(t, d.Check(t.Context()), fleet.Unavailable)
-			wantKind(t, d.Restart(t.Context(), a.Servers[0]), fleet.Unavailable)
+			wantKind(t, d.Reset(t.Context(), a.Servers[0], provider.HardReset), fleet.Unavailable)
 		})
 	}
 }
@@ -160,7 +159,7 @@ func budgetUsedUp(t *testing.T, p Provider) {
 	if got := provider.ExhaustedUntil(err); got.Sub(until).Abs() > time.Second {
 		t.Errorf("goes on at %s, want %s", got, until)
 	}
-	wantKind(t, d.Restart(t.Context(), a.Servers[0]), fleet.Exhausted)
+	wantKind(t, d.Reset(t.Context(), a.Servers[0], provider.HardReset), fleet.Exhausted)
 	if a.Requests() != 0 {
 		t.Errorf("%d calls", a.Requests())
 	}
@@ -196,7 +195,7 @@ func noServer(t *testing.T, p Provider) {
 		t.Run(c.why, func(t *testing.T) {
 			_, err := d.Server(t.Context(), c.id)
 			wantKind(t, err, c.kind)
-			wantKind(t, d.Restart(t.Context(), c.id), c.kind)
+			wantKind(t, d.Reset(t.Context(), c.id, provider.HardReset), c.kind)
 			wantKind(t, d.Rename(t.Context(), c.id, "x"), c.kind)
 			_, err = d.ArmRescue(t.Context(), c.id, NewKey(t))
 			wantKind(t, err, c.kind)
@@ -250,7 +249,7 @@ func keyNameTaken(t *testing.T, p Provider) {
 	arm(t, d, a.Servers[0], key)
 }
 
-func armAndRestart(t *testing.T, p Provider) {
+func armAndReset(t *testing.T, p Provider) {
 	a, key := p.Open(t, 2), NewKey(t)
 	d, id := a.Driver(nil), a.Servers[0]
 	arm(t, d, id, key) // the account has no key yet
@@ -259,7 +258,7 @@ func armAndRestart(t *testing.T, p Provider) {
 	if !s.Rescue || a.Rescue(id).Running {
 		t.Fatalf("armed %t, rescue runs %t, want only armed", s.Rescue, a.Rescue(id).Running)
 	}
-	must(t, d.Restart(t.Context(), id))
+	must(t, d.Reset(t.Context(), id, provider.HardReset))
 	awaitRescue(t, a, id, key)
 	s, err = d.Server(t.Context(), id)
 	must(t, err)
@@ -282,7 +281,7 @@ func armReplaces(t *testing.T, p Provider) {
 	if replaced := arm(t, d, id, ours); replaced == "" {
 		t.Error("it does not say that it replaced somebody else's")
 	}
-	must(t, d.Restart(t.Context(), id))
+	must(t, d.Reset(t.Context(), id, provider.HardReset))
 	awaitRescue(t, a, id, ours)
 }
 
@@ -301,18 +300,6 @@ func armBusyForever(t *testing.T, p Provider) {
 	a.Fail(Busy, -1)
 	_, err := d.ArmRescue(t.Context(), a.Servers[0], key)
 	wantKind(t, err, fleet.Conflict, fleet.Unavailable)
-}
-
-func restartOff(t *testing.T, p Provider) {
-	a := p.Open(t, 1)
-	d, id := a.Driver(nil), a.Servers[0]
-	a.PowerOff(id)
-	must(t, d.Restart(t.Context(), id))
-	eventually(t, "power", func() bool {
-		power, err := d.Power(t.Context(), id)
-		must(t, err)
-		return power == fleet.PowerOn
-	})
 }
 
 func eachReset(t *testing.T, p Provider) {
@@ -375,7 +362,7 @@ func hostKeys(t *testing.T, p Provider) {
 	none("never rescued", start)
 	arm(t, d, id, key)
 	none("armed only", start)
-	must(t, d.Restart(t.Context(), id))
+	must(t, d.Reset(t.Context(), id, provider.HardReset))
 	awaitRescue(t, a, id, key)
 	keys, err := d.RescueHostKeys(t.Context(), id, start)
 	must(t, err)
@@ -399,7 +386,7 @@ func ended(t *testing.T, p Provider) {
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	err := d.Restart(ctx, a.Servers[0])
+	err := d.Reset(ctx, a.Servers[0], provider.HardReset)
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 		t.Errorf("during the call: %v after %s", err, time.Since(start))
 	}

@@ -45,7 +45,7 @@ func Powerless(t *testing.T, d provider.Driver, id string, strangers ...string) 
 			for _, stranger := range strangers {
 				_, err := d.Server(t.Context(), stranger)
 				wantKind(t, err, fleet.Invalid)
-				wantKind(t, d.Restart(t.Context(), stranger), fleet.Invalid)
+				wantKind(t, d.Reset(t.Context(), stranger, provider.HardReset), fleet.Invalid)
 				wantKind(t, d.Rename(t.Context(), stranger, "x"), fleet.Invalid)
 				_, err = d.Resets(t.Context(), stranger)
 				wantKind(t, err, fleet.Invalid)
@@ -55,7 +55,7 @@ func Powerless(t *testing.T, d provider.Driver, id string, strangers ...string) 
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, list := d.List(ctx)
-			for _, err := range []error{list, d.Check(ctx), d.Restart(ctx, id)} {
+			for _, err := range []error{list, d.Check(ctx), d.Reset(ctx, id, provider.HardReset)} {
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("got %v", err)
 				}
@@ -73,7 +73,7 @@ func orderNothing(t *testing.T, d provider.Driver, id string) {
 		t.Errorf("it offers %v", resets)
 	}
 	_, armed := d.ArmRescue(t.Context(), id, NewKey(t))
-	for doing, err := range map[string]error{"arm": armed, "restart": d.Restart(t.Context(), id), "reset": d.Reset(t.Context(), id, provider.HardReset)} {
+	for doing, err := range map[string]error{"arm": armed, "reset": d.Reset(t.Context(), id, provider.HardReset)} {
 		if !errors.Is(err, provider.ErrNoPower) || fleet.HintOf(err) == "" {
 			t.Errorf("%s: got %v", doing, err)
 		}

@@ -93,7 +93,7 @@ func refusal(r request, a answer) error {
 	}
 	kind, hint := meaning(e)
 	if e.Code == "RESET_MANUAL_ACTIVE" {
-		return &fleet.Error{Kind: kind, Text: r.String(), Hint: hint, Err: fmt.Errorf("%w: %w", provider.ErrTechnician, e)}
+		return &fleet.Error{Kind: kind, Text: r.String(), Hint: hint, Err: fmt.Errorf("a technician is at work on the server: %w", e)}
 	}
 	return &fleet.Error{Kind: kind, Text: r.String(), Hint: hint, Err: e}
 }

@@ -3,7 +3,6 @@ package robot
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/provider"
@@ -75,37 +74,6 @@ func (d *Driver) Reset(ctx context.Context, id string, kind provider.Reset) erro
 		return err
 	}
 	return during(d.press(ctx, n, kind), "%s of server %s", kind, id)
-}
-
-// Restart implements provider.Driver.
-func (d *Driver) Restart(ctx context.Context, id string) error {
-	n, err := number(id)
-	if err != nil {
-		return err
-	}
-	r, err := d.api.ResetOptions(ctx, n)
-	if err != nil {
-		return fmt.Errorf("restart server %s: %w", id, err)
-	}
-	return during(d.restart(ctx, n, r), "restart server %s", id)
-}
-
-// restart chooses the mildest button that works by force.
-func (d *Driver) restart(ctx context.Context, n int64, r Reset) error {
-	for _, kind := range r.resets() {
-		if kind != provider.SoftReset {
-			return d.press(ctx, n, kind)
-		}
-	}
-	return noButton(r)
-}
-
-func noButton(r Reset) error {
-	return &fleet.Error{
-		Kind: fleet.Invalid, Err: provider.ErrNoPower,
-		Text: "robot offers no reset that a program may use, only: " + strings.Join(r.Types, ", "),
-		Hint: "reboot it by hand, or ask Hetzner support for a remote reset",
-	}
 }
 
 // press orders a reset. Of a hard one, a server that does not tell whether it is on may know nothing, because it is

@@ -3,6 +3,7 @@ package robot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -133,7 +134,7 @@ func TestARefusedLoginIsNotTriedAgain(t *testing.T) {
 			if fleet.KindOf(err) != fleet.Unauthorized || !strings.Contains(fleet.HintOf(err), "block") {
 				t.Fatalf("got %v, hint %q", err, fleet.HintOf(err))
 			}
-			if err := d.Restart(t.Context(), "321"); fleet.KindOf(err) != fleet.Unauthorized {
+			if err := d.Reset(t.Context(), "321", provider.HardReset); fleet.KindOf(err) != fleet.Unauthorized {
 				t.Fatalf("got %v", err)
 			}
 		}
@@ -161,7 +162,7 @@ func TestCallsAtTheSameMomentFailOneLogin(t *testing.T) {
 	wrong := New(o)
 	results := make(chan error)
 	for range 20 {
-		go func() { results <- wrong.Restart(t.Context(), "321") }()
+		go func() { results <- wrong.Reset(t.Context(), "321", provider.HardReset) }()
 	}
 	for range 20 {
 		if err := <-results; fleet.KindOf(err) != fleet.Unauthorized {
@@ -297,19 +298,30 @@ func TestArmWhereASecondActivationIsRefused(t *testing.T) {
 	}
 }
 
-func TestRestartChoosesTheButton(t *testing.T) {
-	for _, c := range []struct{ why, options, press string }{
-		{"on", `"type":["power","power_long","hw","man"],"operating_status":"running"`, "POST /reset/321 type=hw"},
-		{"off", `"type":["power","power_long","hw","man"],"operating_status":"shut off"`, "POST /reset/321 type=power"},
-		{"it does not tell: reset, and wake it if it was off", `"type":["sw","hw","man"],"operating_status":"not supported"`, "POST /reset/321 type=hw, POST /wol/321"},
-		{"no reset button, already off", `"type":["power","power_long"],"operating_status":"shut off"`, "POST /reset/321 type=power"},
-		{"no reset button, does not go off", `"type":["power","power_long"],"operating_status":"running"`, "POST /reset/321 type=power_long"},
-		{"only a technician", `"type":["man"],"operating_status":"not supported"`, ""},
-		{"one type, not in a list", `"type":"hw","operating_status":"running"`, "POST /reset/321 type=hw"},
+func TestAResetPressesItsButton(t *testing.T) {
+	const soft, hard, cycle, on = provider.SoftReset, provider.HardReset, provider.PowerCycle, provider.PowerOn
+	for _, c := range []struct {
+		why, options string
+		offered      []provider.Reset
+		order        provider.Reset
+		press        string
+	}{
+		{"on", `"type":["power","power_long","hw","man"],"operating_status":"running"`, []provider.Reset{hard, cycle}, hard, "POST /reset/321 type=hw"},
+		{"off", `"type":["power","power_long","hw","man"],"operating_status":"shut off"`, []provider.Reset{on}, on, "POST /reset/321 type=power"},
+		{"asked first", `"type":["sw","hw","man"],"operating_status":"not supported"`, []provider.Reset{soft, hard}, soft, "POST /reset/321 type=sw"},
+		{"it does not tell: reset, and wake it if it was off", `"type":["sw","hw","man"],"operating_status":"not supported"`, []provider.Reset{soft, hard}, hard, "POST /reset/321 type=hw, POST /wol/321"},
+		{"no reset button, already off", `"type":["power","power_long"],"operating_status":"shut off"`, []provider.Reset{on}, on, "POST /reset/321 type=power"},
+		{"no reset button, went off meanwhile", `"type":["power","power_long"],"operating_status":"shut off"`, []provider.Reset{on}, cycle, "POST /reset/321 type=power"},
+		{"no reset button, does not go off", `"type":["power","power_long"],"operating_status":"running"`, []provider.Reset{cycle}, cycle, "POST /reset/321 type=power_long"},
+		{"only a technician", `"type":["man"],"operating_status":"not supported"`, nil, "man", ""},
+		{"one type, not in a list", `"type":"hw","operating_status":"running"`, []provider.Reset{hard}, hard, "POST /reset/321 type=hw"},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			s := &script{answers: map[string]string{"GET /reset/321": `200 {"reset":{` + c.options + `}}`, "POST /reset/321": `200 {"reset":{}}`}}
-			err := s.driver().Restart(t.Context(), "321")
+			if offered, err := s.driver().Resets(t.Context(), "321"); err != nil || !slices.Equal(offered, c.offered) {
+				t.Errorf("offered are %v, %v, want %v", offered, err, c.offered)
+			}
+			err := s.driver().Reset(t.Context(), "321", c.order)
 			var pressed []string
 			for _, a := range s.asked {
 				if strings.HasPrefix(a, "POST") {
@@ -323,10 +335,10 @@ func TestRestartChoosesTheButton(t *testing.T) {
 	}
 }
 
-func TestRestartStartsAServerThatDoesNotTellItsPower(t *testing.T) {
+func TestAHardResetStartsAServerThatDoesNotTellItsPower(t *testing.T) {
 	s := open(t, 1, hetzner.RobotOptions{SoftwareReset: func(*world.Machine) bool { return true }})
 	s.machines[0].PowerCut()
-	if err := New(s.options()).Restart(t.Context(), "321"); err != nil {
+	if err := New(s.options()).Reset(t.Context(), "321", provider.HardReset); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, func() error { // the answer comes before the effect
@@ -342,7 +354,7 @@ func TestABoardWithoutResetButtonIsSwitchedOffAndOn(t *testing.T) {
 	on := `200 {"reset":{"type":["power","power_long"],"operating_status":"running"}}`
 	s.answers["GET /reset/321"] = on
 	d := New(Options{HTTP: &http.Client{Transport: offAfter{s, "type=power_long"}}, RetryEvery: time.Millisecond})
-	if err := d.Restart(t.Context(), "321"); err != nil {
+	if err := d.Reset(t.Context(), "321", provider.PowerCycle); err != nil {
 		t.Fatal(err)
 	}
 	if last := s.asked[len(s.asked)-1]; last != "POST /reset/321 type=power" {
@@ -436,10 +448,10 @@ func settle(t *testing.T, call func() error) {
 func TestRefusalOfRobotCarriesItsInterval(t *testing.T) {
 	s := open(t, 1, hetzner.RobotOptions{Limits: map[string]int{"POST /reset": 1}})
 	d := New(s.options())
-	if err := d.Restart(t.Context(), "321"); err != nil {
+	if err := d.Reset(t.Context(), "321", provider.HardReset); err != nil {
 		t.Fatal(err)
 	}
-	err := d.Restart(t.Context(), "321")
+	err := d.Reset(t.Context(), "321", provider.HardReset)
 	b, ok := errors.AsType[*provider.BudgetError](err)
 	if !ok || b.Group != "robot POST /reset" || time.Until(b.Until) < 59*time.Minute {
 		t.Fatalf("got %v", err)
@@ -501,7 +513,7 @@ func TestATechnicianIsNotDisturbed(t *testing.T) {
 	s := open(t, 1, hetzner.RobotOptions{})
 	s.robot.Inject(hetzner.Fault{Method: "POST", Path: "/reset/*", Status: 409, Code: "RESET_MANUAL_ACTIVE", Message: "manual reset is already active"})
 	err := New(s.options()).Reset(t.Context(), "321", provider.HardReset)
-	if !errors.Is(err, provider.ErrTechnician) || fleet.KindOf(err) != fleet.Refused || !strings.Contains(fleet.HintOf(err), "wait for the mail") {
+	if !strings.Contains(fmt.Sprint(err), "a technician is at work on the server") || fleet.KindOf(err) != fleet.Refused || !strings.Contains(fleet.HintOf(err), "wait for the mail") {
 		t.Errorf("got %v (%s), hint %q", err, fleet.KindOf(err), fleet.HintOf(err))
 	}
 }
