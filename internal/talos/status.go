@@ -12,6 +12,9 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/network"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
@@ -19,13 +22,17 @@ import (
 // Version of a node.
 type Version struct {
 	Tag      string // v1.14.1
-	Arch     string // amd64
-	Platform string // metal
+	Arch     string // amd64; "" of a Talos before 1.13 in maintenance mode
+	Platform string // metal; likewise
 }
 
-// Version asks the node what it runs.
+// Version asks the node what it runs. In maintenance mode, a Talos before 1.13 has no such call, but the resource, since
+// 1.10; before that it tells nobody, and Tag is "". Source: talos internal/app/maintenance/server.go.
 func (n *Node) Version(ctx context.Context) (Version, error) {
 	resp, err := n.c.Version(ctx)
+	if status.Code(unwrap(err)) == codes.Unimplemented {
+		return n.versionResource(ctx)
+	}
 	if err != nil {
 		return Version{}, n.fail("version", err)
 	}
@@ -33,6 +40,17 @@ func (n *Node) Version(ctx context.Context) (Version, error) {
 		return Version{m.GetVersion().GetTag(), m.GetVersion().GetArch(), m.GetPlatform().GetName()}, nil
 	}
 	return Version{}, n.fail("version", fmt.Errorf("the answer is empty"))
+}
+
+func (n *Node) versionResource(ctx context.Context) (Version, error) {
+	v, err := safe.StateGet[*runtime.Version](ctx, n.c.COSI, runtime.NewVersion().Metadata())
+	switch {
+	case err == nil:
+		return Version{Tag: v.TypedSpec().Version}, nil
+	case status.Code(unwrap(err)) == codes.PermissionDenied: // a type that it does not know
+		return Version{}, nil
+	}
+	return Version{}, n.fail("version", err)
 }
 
 // Service of a node.

@@ -153,6 +153,24 @@ func TestAMachineInMaintenanceModeTellsWhatItIs(t *testing.T) {
 	}
 }
 
+// A config is pushed to a machine only if it runs what was installed: each Talos tells that in its own way.
+func TestAMachineInMaintenanceModeTellsItsVersionAsFarAsItsTalosDoes(t *testing.T) {
+	for version, want := range map[string]string{"v1.14.1": "v1.14.1", "v1.12.3": "v1.12.3", "v1.10.0": "v1.10.0", "v1.9.6": ""} {
+		t.Run(version, func(t *testing.T) {
+			l := newLab(t)
+			l.cluster.TalosVersion = version
+			l.machine(t, 1)
+			n := l.maintenance(t, 1, l.pin(t, 1))
+			if v, err := n.Version(t.Context()); err != nil || v.Tag != want {
+				t.Errorf("it says %+v, %v", v, err)
+			}
+			if f, err := n.Facts(t.Context()); err != nil || len(f.Disks) != 1 {
+				t.Errorf("facts %+v, %v", f, err)
+			}
+		})
+	}
+}
+
 // node configures a machine and opens it with the cluster's credentials.
 func (l *lab) node(t *testing.T, number int, role fleet.Role) *talos.Node {
 	t.Helper()

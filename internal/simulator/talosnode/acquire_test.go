@@ -7,6 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/talos-manager/talos-manager/internal/simulator/talosnode"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -98,10 +104,27 @@ func TestACloudServerTakesItsUserData(t *testing.T) {
 func TestTheNodeOfAFaultyMachineComesUpAsAnotherVersion(t *testing.T) {
 	l := newLab(t, "v1.13.9")
 	m := l.machine(2, nil)
-	m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.12.0" })
+	m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.13.0" })
 	c := l.maintenance(m)
 	v, err := c.Version(context.Background())
-	if err != nil || v.GetMessages()[0].GetVersion().GetTag() != "v1.12.0" {
+	if err != nil || v.GetMessages()[0].GetVersion().GetTag() != "v1.13.0" {
 		t.Errorf("%v %v", v, err)
+	}
+}
+
+// Before 1.13, maintenance mode is a server of its own: of the API's calls it has few (internal/app/maintenance/server.go).
+func TestAnOldNodeInMaintenanceModeTellsByItsResourcesAloneWhatItIs(t *testing.T) {
+	l := newLab(t, "v1.13.9")
+	m := l.machine(2, nil)
+	m.Fault(func(f *world.Faults) { f.WrongTalosVersion = "v1.12.0" })
+	c := l.maintenance(m)
+	if _, err := c.Version(context.Background()); status.Code(err) != codes.Unimplemented {
+		t.Errorf("Version says %v", err)
+	}
+	if v, err := safe.StateGet[*runtime.Version](context.Background(), c.COSI, runtime.NewVersion().Metadata()); err != nil || v.TypedSpec().Version != "v1.12.0" {
+		t.Errorf("the resource says %v %v", v, err)
+	}
+	if _, err := c.ApplyConfiguration(context.Background(), &machine.ApplyConfigurationRequest{Data: l.controlPlane(m), DryRun: true}); err != nil {
+		t.Error(err)
 	}
 }

@@ -165,7 +165,7 @@ func (a *api) open(mode serveMode) (*apid.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Maintenance = true
+	o.Maintenance, o.Old = true, minor(n.info.Version) < 13
 	o.Certificate = func() (*tls.Certificate, error) { return certificate, nil }
 	return apid.New(o), nil
 }

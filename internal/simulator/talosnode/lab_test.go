@@ -30,6 +30,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -235,7 +237,10 @@ func (l *lab) answers(m *world.Machine) *client.Client {
 func (l *lab) maintenance(m *world.Machine) *client.Client {
 	l.t.Helper()
 	c := l.insecure(m)
-	l.until("maintenance mode of "+m.Name, func(ctx context.Context) bool { _, err := c.Version(ctx); return err == nil })
+	l.until("maintenance mode of "+m.Name, func(ctx context.Context) bool {
+		_, err := c.Version(ctx)
+		return err == nil || status.Code(err) == codes.Unimplemented
+	})
 	return c
 }
 

@@ -32,6 +32,9 @@ type Options struct {
 	// are never forwarded.
 	Maintenance bool
 
+	// Old is a Talos before 1.13: its maintenance mode tells by resources alone what it is.
+	Old bool
+
 	// Certificate is the server's certificate.
 	Certificate func() (*tls.Certificate, error)
 

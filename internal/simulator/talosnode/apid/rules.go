@@ -48,6 +48,15 @@ func inMaintenance() []string {
 	return []string{"/machine.MachineService/ApplyConfiguration", "/storage.StorageService/BlockDeviceWipe"}
 }
 
+// inOldMaintenance are the methods that maintenance mode has in a Talos before 1.13, where it is a server of its own.
+// Source: talos internal/app/maintenance/server.go.
+func inOldMaintenance() []string {
+	return []string{
+		"/machine.MachineService/ApplyConfiguration", "/storage.StorageService/Disks", "/storage.StorageService/BlockDeviceWipe",
+		"/cosi.resource.State/Get", "/cosi.resource.State/List", "/cosi.resource.State/Watch",
+	}
+}
+
 // forNobody are refused to os:admin too.
 func forNobody() []string {
 	return []string{"/cosi.resource.State/Create", "/cosi.resource.State/Destroy"}
@@ -57,9 +66,10 @@ type authorizer struct {
 	allowed     map[string]role.Set
 	maintenance []string
 	nobody      []string
+	only        []string // nil: all that are registered
 }
 
-func newAuthorizer(maintenance bool) *authorizer {
+func newAuthorizer(maintenance, old bool) *authorizer {
 	a := &authorizer{allowed: map[string]role.Set{}, nobody: forNobody()}
 	for _, r := range rules() {
 		for m := range strings.FieldsSeq(r.methods) {
@@ -68,6 +78,9 @@ func newAuthorizer(maintenance bool) *authorizer {
 	}
 	if maintenance {
 		a.maintenance = inMaintenance()
+		if old {
+			a.only = inOldMaintenance()
+		}
 	}
 	return a
 }
@@ -76,6 +89,8 @@ func newAuthorizer(maintenance bool) *authorizer {
 func (a *authorizer) check(ctx context.Context, method string) error {
 	roles := Roles(ctx)
 	switch {
+	case a.only != nil && !slices.Contains(a.only, method):
+		return status.Error(codes.Unimplemented, "API is not implemented in maintenance mode")
 	case slices.Contains(a.nobody, method):
 	case roles.Includes(role.Admin), roles.IncludesAny(a.allowed[method]), slices.Contains(a.maintenance, method):
 		return nil

@@ -106,7 +106,7 @@ func (s *Server) identify(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInf
 // newInner makes the server of the node's own services, which believes the roles in the metadata: only the outer
 // server reaches it.
 func newInner(o Options) *grpc.Server {
-	a := newAuthorizer(o.Maintenance)
+	a := newAuthorizer(o.Maintenance, o.Old)
 	enter := func(ctx context.Context, method string) (context.Context, error) {
 		roles, _ := metadataRoles(ctx)
 		ctx = withRoles(ctx, roles)

@@ -9,6 +9,7 @@ package resources
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 
@@ -20,6 +21,8 @@ import (
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
 	"github.com/cosi-project/runtime/pkg/state/protobuf/server"
+	"github.com/siderolabs/talos/pkg/machinery/resources/block"
+	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -91,8 +94,35 @@ func (s *Store) access(ctx context.Context, a state.Access) error {
 func (s *Store) definition(ctx context.Context, kind resource.Type) (*meta.ResourceDefinition, error) {
 	d, err := safe.StateGet[*meta.ResourceDefinition](ctx, s.state,
 		resource.NewMetadata(meta.NamespaceName, meta.ResourceDefinitionType, strings.ToLower(kind), resource.VersionUndefined))
-	if state.IsNotFoundError(err) {
+	if state.IsNotFoundError(err) || err == nil && s.minor(ctx) < since(d.TypedSpec().Type) {
 		return nil, status.Errorf(codes.PermissionDenied, "resource type %q is not supported", kind)
 	}
 	return d, err
+}
+
+// since gives the minor version of Talos 1 that has a type first; 0 is ever. Of all that came since 1.6 it knows what
+// maintenance mode is asked for. Source: talos internal/app/machined/pkg/runtime/v1alpha2/v1alpha2_state.go.
+func since(kind resource.Type) int {
+	switch kind {
+	case block.DiscoveredVolumeType:
+		return 7
+	case block.DiskType:
+		return 8
+	case runtime.VersionType:
+		return 10
+	}
+	return 0
+}
+
+// minor is that of the node's version.
+func (s *Store) minor(ctx context.Context) int {
+	v, err := safe.StateGet[*runtime.Version](ctx, s.state, runtime.NewVersion().Metadata())
+	if err != nil { // it is not up
+		return math.MaxInt
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(v.TypedSpec().Version, "v%d.%d", &major, &minor); err != nil {
+		return math.MaxInt
+	}
+	return minor
 }
