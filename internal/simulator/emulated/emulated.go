@@ -22,8 +22,7 @@
 //	m.PowerOn()
 //	session, err := rescue.Open(ctx, rescue.Options{Address: "203.0.113.10", Dial: m.Dial, Key: ourKey, Pins: m.Fingerprints()})
 //
-// m.Dial reaches the machine whatever the address says; for programs that dial on their own m.Address(22) is on loopback.
-// The guest has 10.0.2.15 and reaches what listens on this machine's loopback at 10.0.2.2. m.Run executes commands in the
+// m.Dial reaches the machine whatever the address says. The guest has 10.0.2.15 and reaches what listens on this machine's loopback at 10.0.2.2. m.Run executes commands in the
 // rescue system with a key of the test's own, m.Furnish puts on disks what tests expect to find there, m.Console().Await
 // waits for what the machine says on its serial port.
 //
@@ -84,8 +83,7 @@ type Options struct {
 	MAC                      string
 	MemoryMB                 int // 0 is 1024
 	Disks                    []Disk
-	Ports                    []int  // of the guest that Dial and Address reach; nil is 22 and 50000
-	Isolated                 bool   // the guest reaches nothing; it is reached
+	Ports                    []int  // of the guest that Dial reaches; nil is 22 and 50000
 	Clock                    string // what its clock says when it is powered on, "2020-01-31T00:00:00"; "" is the time
 	RescueArguments          string // appended to the kernel command line of the rescue system
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,18 +31,17 @@ type Machine struct {
 	console *Console
 	key     ssh.Signer // the test's own
 
-	mu        sync.Mutex
-	armed     []ssh.PublicKey // nil: the next boot goes to the disk
-	hostKeys  []ssh.PublicKey // of the last rescue system
-	boots     []Boot
-	wanted    ending           // what a kill from outside was for
-	process   *exec.Cmd        // nil: off
-	monitor   *monitor         // of process
-	client    *ssh.Client      // the test's connection to the rescue system; nil, or it may be broken
-	off       chan struct{}    // closed while the machine is off
-	next      chan struct{}    // closed with the next boot
-	listeners map[int]net.Addr // see Address
-	dials     sync.Mutex
+	mu       sync.Mutex
+	armed    []ssh.PublicKey // nil: the next boot goes to the disk
+	hostKeys []ssh.PublicKey // of the last rescue system
+	boots    []Boot
+	wanted   ending        // what a kill from outside was for
+	process  *exec.Cmd     // nil: off
+	monitor  *monitor      // of process
+	client   *ssh.Client   // the test's connection to the rescue system; nil, or it may be broken
+	off      chan struct{} // closed while the machine is off
+	next     chan struct{} // closed with the next boot
+	dials    sync.Mutex
 }
 
 // ending says what follows when QEMU ends.
@@ -62,15 +60,12 @@ func New(t testing.TB, o Options) *Machine {
 	o = o.withDefaults()
 	off := make(chan struct{})
 	close(off)
-	m := &Machine{t: t, options: o, dir: t.TempDir(), console: newConsole(), off: off, next: make(chan struct{}), listeners: map[int]net.Addr{}}
+	m := &Machine{t: t, options: o, dir: t.TempDir(), console: newConsole(), off: off, next: make(chan struct{})}
 	var err error
 	if m.key, _, err = newKey(); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.makeFiles(); err != nil {
-		t.Fatalf("%s: %v", o.Name, err)
-	}
-	if err := m.listen(); err != nil {
 		t.Fatalf("%s: %v", o.Name, err)
 	}
 	t.Cleanup(func() {
@@ -90,20 +85,6 @@ func (m *Machine) ArmRescue(keys ...ssh.PublicKey) {
 	m.armed = append([]ssh.PublicKey{}, keys...) // never nil
 }
 
-// DisarmRescue makes the next boot one from the disk.
-func (m *Machine) DisarmRescue() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.armed = nil
-}
-
-// RescueArmed says whether the next boot is one into the rescue system.
-func (m *Machine) RescueArmed() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.armed != nil
-}
-
 // Console is what the machine says on its serial port.
 func (m *Machine) Console() *Console { return m.console }
 
@@ -112,13 +93,6 @@ func (m *Machine) Boots() []Boot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.boots)
-}
-
-// On says whether the machine has power.
-func (m *Machine) On() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.process != nil
 }
 
 // PowerOn boots a machine that is off.
@@ -161,18 +135,6 @@ func (m *Machine) isOff() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.off
-}
-
-// PressPower presses the power button shortly, which asks the guest to shut down.
-func (m *Machine) PressPower() error {
-	m.mu.Lock()
-	monitor := m.monitor
-	m.mu.Unlock()
-	if monitor == nil {
-		return fmt.Errorf("%s is off", m.options.Name)
-	}
-	_, err := monitor.do("system_powerdown", nil)
-	return err
 }
 
 // AwaitOff waits until the guest has shut down.

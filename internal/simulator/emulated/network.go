@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -159,72 +158,4 @@ func usernet(monitor *monitor) ([]entry, error) {
 		}
 	}
 	return out, nil
-}
-
-// Address is where a port of the guest is on loopback, the same over all boots, for programs that dial on their own.
-// Unlike Dial it accepts first and closes when the guest does not answer.
-func (m *Machine) Address(port int) string {
-	if a, ok := m.listeners[port]; ok {
-		return a.String()
-	}
-	return ""
-}
-
-// SSHAddress is Address(22).
-func (m *Machine) SSHAddress() string { return m.Address(22) }
-
-// listen opens the ports of Address until the test ends.
-func (m *Machine) listen() error {
-	for _, port := range m.options.Ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		m.listeners[port] = l.Addr()
-		ctx, cancel := context.WithCancel(context.Background())
-		served := make(chan struct{})
-		go func() {
-			defer close(served)
-			m.serve(ctx, l, port)
-		}()
-		m.t.Cleanup(func() {
-			cancel()
-			l.Close()
-			<-served
-		})
-	}
-	return nil
-}
-
-func (m *Machine) serve(ctx context.Context, l net.Listener, port int) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go m.pass(ctx, conn, port)
-	}
-}
-
-// pass carries one connection in both directions until either end closes or the test is over.
-func (m *Machine) pass(ctx context.Context, outside net.Conn, port int) {
-	defer outside.Close()
-	dial, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	inside, err := m.Dial(dial, "tcp", net.JoinHostPort("guest", strconv.Itoa(port)))
-	if err != nil {
-		return
-	}
-	defer inside.Close()
-	stop := context.AfterFunc(ctx, func() { outside.Close(); inside.Close() })
-	defer stop()
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		_, _ = io.Copy(inside, outside) // either end may close at any time
-		_ = inside.(*net.TCPConn).CloseWrite()
-	}()
-	_, _ = io.Copy(outside, inside)
-	outside.Close()
-	<-sent
 }

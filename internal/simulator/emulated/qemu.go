@@ -51,9 +51,6 @@ func (m *Machine) arguments(rescue bool) []string {
 // netdev is a network of the machine's own. Ports are QEMU's choice, so that no two machines want the same.
 func (m *Machine) netdev() string {
 	out := "user,id=net,ipv6=off"
-	if m.options.Isolated {
-		out += ",restrict=on"
-	}
 	for _, port := range m.options.Ports {
 		out += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:0-:%d", port)
 	}

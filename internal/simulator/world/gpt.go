@@ -227,11 +227,6 @@ func (g *GPT) Add(diskSize int64, label, typeGUID, guid string, size int64) (*Pa
 	return &g.Partitions[len(g.Partitions)-1], nil
 }
 
-// Remove takes the partition with that label out of the table.
-func (g *GPT) Remove(label string) {
-	g.Partitions = slices.DeleteFunc(g.Partitions, func(p Partition) bool { return p.Label == label })
-}
-
 // Sorted gives the partitions by their place on the disk.
 func (g *GPT) Sorted() []Partition {
 	return slices.SortedFunc(slices.Values(g.Partitions), func(a, b Partition) int { return cmp.Compare(a.Start, b.Start) })

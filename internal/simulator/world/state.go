@@ -41,21 +41,6 @@ func EnsureState(d *Disk, ephemeral bool) error {
 	return err
 }
 
-// RemovePartition wipes a partition and takes it out of the table; nothing happens if it is not there.
-func RemovePartition(d *Disk, label string) error {
-	g, err := ReadGPT(d, d.SizeBytes)
-	if err != nil {
-		return err
-	}
-	p := g.Find(label)
-	if p == nil {
-		return nil
-	}
-	d.Discard(p.Start, p.Size)
-	g.Remove(label)
-	return g.Write(d, d.SizeBytes)
-}
-
 // WipePartition forgets what a partition holds; the next boot formats it again.
 func WipePartition(d *Disk, label string) error {
 	p, err := partition(d, label)
