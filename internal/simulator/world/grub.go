@@ -6,6 +6,32 @@ import (
 	"strings"
 )
 
+// GrubConfig is the grub.cfg that Talos writes (internal/app/machined/pkg/runtime/v1alpha1/bootloader/grub/encode.go).
+func GrubConfig(version, cmdline string) []byte {
+	return fmt.Appendf(nil, `set default="A - Talos %[1]s"
+
+set timeout=3
+
+insmod all_video
+
+terminal_input console
+terminal_output console
+
+menuentry "A - Talos %[1]s" {
+  set gfxmode=auto
+  set gfxpayload=text
+  linux /A/vmlinuz %[2]s
+  initrd /A/initramfs.xz
+}
+menuentry "Reset Talos installation and return to maintenance mode" {
+  set gfxmode=auto
+  set gfxpayload=text
+  linux /A/vmlinuz %[2]s talos.experimental.wipe=system:EPHEMERAL,STATE
+  initrd /A/initramfs.xz
+}
+`, version, grubQuote(cmdline))
+}
+
 // grubQuote quotes a kernel command line for grub.cfg as Talos does
 // (internal/app/machined/pkg/runtime/v1alpha1/bootloader/grub/quote.go).
 func grubQuote(s string) string {

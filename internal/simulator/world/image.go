@@ -233,7 +233,7 @@ func (s ImageSpec) bootVolume() *Volume {
 	record, _ := json.Marshal(rec)
 	return &Volume{Kind: "xfs", Label: "BOOT", UUID: rec.Build, Files: map[string][]byte{
 		recordFile:       record,
-		grubFile:         s.grubConfig(),
+		grubFile:         GrubConfig(s.Version, s.Cmdline()),
 		"A/vmlinuz":      s.Kernel(),
 		"A/initramfs.xz": s.Initramfs(),
 	}}
@@ -284,33 +284,6 @@ func ukiSection(b []byte, want string) (string, bool) {
 		b = b[20+size:]
 	}
 	return "", false
-}
-
-// grubConfig is what Talos writes (internal/app/machined/pkg/runtime/v1alpha1/bootloader/grub/encode.go).
-func (s ImageSpec) grubConfig() []byte {
-	return fmt.Appendf(nil, `set default="A - Talos %[1]s"
-
-set timeout=3
-
-insmod all_video
-
-terminal_input console
-terminal_output console
-
-menuentry "A - Talos %[1]s" {
-  set gfxmode=auto
-  set gfxpayload=text
-  linux /A/vmlinuz %[2]s
-  initrd /A/initramfs.xz
-}
-
-menuentry "Reset Talos installation and return to maintenance mode" {
-  set gfxmode=auto
-  set gfxpayload=text
-  linux /A/vmlinuz %[2]s talos.experimental.wipe=system:EPHEMERAL,STATE
-  initrd /A/initramfs.xz
-}
-`, s.Version, grubQuote(s.Cmdline()))
 }
 
 // coreImage fills BIOS: data that ends with its own checksum.

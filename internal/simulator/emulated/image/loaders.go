@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
 
 // loaderConf is Talos' (bootloader/sdboot/loader.conf).
@@ -56,7 +58,7 @@ func copyFile(from, to string) error {
 // writeBoot makes the XFS partition that GRUB reads, with the features that Debian's GRUB knows.
 func (l layout) writeBoot(ctx context.Context, dir string, i Image, version string) error {
 	config, proto := filepath.Join(dir, "grub.cfg"), filepath.Join(dir, "boot.proto")
-	if err := os.WriteFile(config, []byte(grubConfig(version, i.Cmdline)), 0o600); err != nil {
+	if err := os.WriteFile(config, world.GrubConfig(version, i.Cmdline), 0o600); err != nil {
 		return err
 	}
 	text := fmt.Sprintf(`/
@@ -83,40 +85,6 @@ $
 		args = append(args, "--unsupported") // mkfs.xfs thinks that nobody wants it so small
 	}
 	return run(ctx, "mkfs.xfs", append(args, file)...)
-}
-
-// grubConfig is grub.cfg as Talos writes it (bootloader/grub/encode.go).
-func grubConfig(version, cmdline string) string {
-	return fmt.Sprintf(`set default="A - Talos %[1]s"
-
-set timeout=3
-
-insmod all_video
-
-terminal_input console
-terminal_output console
-
-menuentry "A - Talos %[1]s" {
-  set gfxmode=auto
-  set gfxpayload=text
-  linux /A/vmlinuz %[2]s
-  initrd /A/initramfs.xz
-}
-menuentry "Reset Talos installation and return to maintenance mode" {
-  set gfxmode=auto
-  set gfxpayload=text
-  linux /A/vmlinuz %[2]s talos.experimental.wipe=system:EPHEMERAL,STATE
-  initrd /A/initramfs.xz
-}
-`, version, grubQuote(cmdline))
-}
-
-// grubQuote is Talos' (bootloader/grub/quote.go).
-func grubQuote(s string) string {
-	for _, c := range `\{}&$|;<>"` {
-		s = strings.ReplaceAll(s, string(c), `\`+string(c))
-	}
-	return s
 }
 
 // installGRUB writes boot.img to the master boot record and core.img, which boot.img loads, to the BIOS boot partition.
