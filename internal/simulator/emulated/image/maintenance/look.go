@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/binary"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -14,8 +16,14 @@ import (
 // look reads what the machine is, as Talos' controllers would. The init names the UUID: META may override it.
 func look() (resources.View, error) {
 	v := resources.View{Version: "v1.14.1", Platform: resources.Platform{Name: "metal"}, Maintenance: true, Hostname: "talos"}
-	m := &world.Machine{Spec: world.Spec{Name: "talos", UUID: os.Getenv("UUID"), Serial: os.Getenv("SERIAL"), Cores: 1}}
-	var err error
+	table, err := os.ReadFile("/sys/firmware/dmi/tables/DMI")
+	if err != nil {
+		return v, err
+	}
+	m := &world.Machine{Spec: world.Spec{
+		Name: "talos", UUID: os.Getenv("UUID"), Serial: os.Getenv("SERIAL"), Manufacturer: read("/sys/class/dmi/id", "sys_vendor"), Product: read("/sys/class/dmi/id", "product_name"),
+		CPU: processor(), Cores: runtime.NumCPU(), MemoryBytes: memory(table),
+	}}
 	if m.Disks, err = disks(); err != nil {
 		return v, err
 	}
@@ -30,6 +38,42 @@ func look() (resources.View, error) {
 		}
 	}
 	return v, nil
+}
+
+// processor is the kernel's name for it.
+func processor() string {
+	all, _ := os.ReadFile("/proc/cpuinfo") // "" without
+	for line := range strings.Lines(string(all)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// memory adds up the modules in a table of SMBIOS, as Talos does: the kernel has less. Source: DMTF DSP0134, "Memory Device
+// (Type 17)"; behind each structure stand its texts, and two zeroes.
+func memory(table []byte) (bytes int64) {
+	for len(table) >= 4 && int(table[1]) >= 4 && int(table[1]) <= len(table) {
+		kind, fields := table[0], table[:table[1]]
+		if kind == 17 && len(fields) >= 14 {
+			switch size := int64(binary.LittleEndian.Uint16(fields[12:])); {
+			case size == 0x7fff && len(fields) >= 32:
+				bytes += int64(binary.LittleEndian.Uint32(fields[28:])&0x7fffffff) << 20
+			case size == 0xffff: // unknown
+			case size&0x8000 != 0:
+				bytes += size & 0x7fff << 10
+			default:
+				bytes += size << 20
+			}
+		}
+		end := strings.Index(string(table[len(fields):]), "\x00\x00")
+		if end < 0 {
+			break
+		}
+		table = table[len(fields)+end+2:]
+	}
+	return bytes
 }
 
 // disks reads sysfs as Talos does (siderolabs/go-blockdevice block/device_linux.go).
