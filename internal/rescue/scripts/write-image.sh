@@ -188,7 +188,7 @@ number() {
 
 # recognise looks at the first bytes: whether the file is what its name says, and for zstd the size of the image and
 # whether its own checksum stands at the end. Source: RFC 8878, section 3.1.1.
-checksum=''
+summed=''
 recognise() {
 	local magic flags at
 	magic="${b[0]:-} ${b[1]:-} ${b[2]:-} ${b[3]:-} ${b[4]:-} ${b[5]:-}"
@@ -207,10 +207,7 @@ recognise() {
 	2) size=$(number "$at" 4) ;;
 	3) size=$(number "$at" 8) ;;
 	esac
-	if [ $((flags >> 2 & 1)) = 1 ] && [ -n "$size" ] && [ -n "$ranges" ]; then
-		# Who is still fetching the file himself may not have its end yet: what is written is summed up instead.
-		checksum=$(get -r -4 | od -An -v -tx1 -N5) || checksum=''
-	fi
+	if [ $((flags >> 2 & 1)) = 1 ] && [ -n "$size" ]; then summed=yes; fi
 }
 
 # ---- the disk ------------------------------------------------------------------------------------------------------
@@ -277,29 +274,34 @@ unpack() {
 	esac 2>"$run/unpack"
 }
 
+# hex prints its input in hexadecimal.
+hex() { od -An -v -tx1; }
+
 # digest prints the SHA-256 of its input, and notes how far it came.
 digest() { dd bs=256k status=progress 2>"$run/passed" | sha256; }
 
-# digested hashes the file while it passes. Perl, where it is there, does what tee and dd do, in larger pieces: processes
-# take turns less often, which small machines feel.
+# digested hashes the file while it passes, and keeps its last four bytes. Perl, where it is there, does what tee, tail
+# and dd do, in larger pieces: processes take turns less often, which small machines feel.
 digested() {
 	if ! command -v perl >/dev/null; then
-		tee >(digest | keep "$run/sum.$puts")
+		tee >(digest | keep "$run/sum.$puts") >(tail -c 4 | hex | keep "$run/tail.$puts")
 		return
 	fi
 	perl -e '
-		open(my $sum, ">", $ARGV[0]) && open(my $log, ">", $ARGV[1]) or die "$!\n";
+		open(my $sum, ">", $ARGV[0]) && open(my $log, ">", $ARGV[1]) && open(my $end, ">", $ARGV[2]) or die "$!\n";
 		fcntl($_, 1031, 1 << 20) for *STDIN, *STDOUT, $sum; # F_SETPIPE_SZ
-		my ($n, $said, $piece) = (0, 0);
+		my ($n, $said, $tail, $piece) = (0, 0, "");
 		while (my $got = sysread(STDIN, $piece, 1 << 18) // die "$!\n") {
 			for my $to (*STDOUT, $sum) {
 				for (my $at = 0; $at < $got;) { $at += syswrite($to, $piece, $got - $at, $at) // die "$!\n" }
 			}
 			$n += $got;
+			$tail = substr($tail . substr($piece, -4), -4);
 			if (time != $said) { $said = time; syswrite($log, "$n bytes\n") }
 		}
 		syswrite($log, "$n bytes\n");
-	' >(sha256 | keep "$run/sum.$puts") "$run/passed"
+		syswrite($end, join(" ", "", unpack("(H2)*", $tail)) . "\n") // die "$!\n";
+	' >(sha256 | keep "$run/sum.$puts") "$run/passed" "$run/tail.$puts"
 }
 
 # wide runs a command into a larger pipe.
@@ -307,12 +309,16 @@ wide() {
 	if command -v perl >/dev/null; then perl -e 'fcntl(STDOUT, 1031, 1 << 20); exec @ARGV or die' "$@"; else "$@"; fi
 }
 
+# zstd is quicker without threads of its own for reading and writing, where it knows of such.
+plain=()
+! zstd --no-asyncio -V >/dev/null 2>&1 || plain=(--no-asyncio)
+
 puts=0
 put() {
 	puts=$((puts + 1))
-	rm -f "$run"/why "$run"/sum.* "$run"/crc.* "$run"/unpack "$run"/dd "$run"/passed
-	if [ "$way,$format" = sparse,zst ] && [ -n "$checksum" ]; then
-		fetch | digested | zstd -dqf --sparse -o "$disk" 2>"$run/unpack" && sync "$disk" 2>>"$run/unpack"
+	rm -f "$run"/why "$run"/sum.* "$run"/tail.* "$run"/crc.* "$run"/unpack "$run"/dd "$run"/passed
+	if [ "$way,$format" = sparse,zst ] && [ -n "$summed" ]; then
+		fetch | digested | zstd "${plain[@]}" -dqf --sparse -o "$disk" 2>"$run/unpack" && sync "$disk" 2>>"$run/unpack"
 		return
 	fi
 	fetch | digested | unpack | tee >(cksum | keep "$run/crc.$puts") |
@@ -363,9 +369,9 @@ back() {
 # what it reads, or by one that was taken on the way.
 holds() {
 	local want got
-	if [ "$way,$format" = sparse,zst ] && [ -n "$checksum" ]; then
-		want=$checksum
-		got=$(back "$size" | zstd -q -c --check --fast=100 | tail -c 4 | od -An -v -tx1)
+	if [ "$way,$format" = sparse,zst ] && [ -n "$summed" ]; then
+		want=$(kept "$run/tail.$puts")
+		got=$(back "$size" | zstd "${plain[@]}" -q -c --check --fast=100 | tail -c 4 | hex)
 	else
 		want=$(kept "$run/crc.$puts")
 		size=${want#* }

@@ -64,8 +64,8 @@ func packerOf(name string) packer {
 func toolPack(c *call) int {
 	name := path.Base(c.name)
 	p := packerOf(name)
-	opts, rest, err := getopt(c.args, "dcqkfvtzT:123456789o:C", "decompress", "uncompress", "stdout", "to-stdout", "quiet", "keep", "force", "test", "threads=", "long", "long=",
-		"rm", "no-progress", "sparse", "no-sparse", "check", "no-check", "memory=", "memlimit=", "fast", "fast=")
+	opts, rest, err := getopt(c.args, "dcqkfvtzVT:123456789o:C", "decompress", "uncompress", "stdout", "to-stdout", "quiet", "keep", "force", "test", "threads=", "long", "long=",
+		"rm", "no-progress", "sparse", "no-sparse", "check", "no-check", "asyncio", "no-asyncio", "version", "memory=", "memlimit=", "fast", "fast=")
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
@@ -83,6 +83,9 @@ func toolPack(c *call) int {
 			keep = true
 		case "sparse":
 			sparse = true
+		case "V", "version":
+			fmt.Fprintln(c.out, "*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***")
+			return 0
 		case "o":
 			target = o.value
 		}
