@@ -13,19 +13,22 @@ emulated='TestAnEmulatedServerIsInstalledAndGetsItsConfigOnce|TestLeftoversOnRea
 calm='/internal/machineconfig/|/internal/operation$'
 machines=/internal/simulator/emulated
 
-# run is go test with these arguments over the packages, and once more for each that failed.
+# run is go test with these arguments over the packages, and once more for each that failed. What fails twice is final,
+# but the rest is still tested.
+failed=0
 run() {
-	local log failed package
+	local log package status=0 again=()
 	log=$(mktemp)
 	if ! go test -p 1 "${arguments[@]}" "$@" 2>&1 | tee "$log"; then
-		failed=$(sed -n 's/^FAIL[[:space:]]\{1,\}\(github[^[:space:]]*\).*/\1/p' "$log" | sort -u)
-		[ -n "$failed" ] || exit 1
-		echo "once more, alone: $failed"
-		for package in $failed; do
-			go test "${arguments[@]}" -parallel 2 -count=1 "$package"
+		mapfile -t again < <(sed -n 's/^FAIL[[:space:]]\{1,\}\(github[^[:space:]]*\).*/\1/p' "$log" | sort -u)
+		[ "${#again[@]}" -gt 0 ] || status=1
+		for package in "${again[@]}"; do
+			echo "once more, alone: $package"
+			go test "${arguments[@]}" -parallel 2 -count=1 "$package" || status=1
 		done
 	fi
 	rm -f "$log"
+	return "$status"
 }
 
 bash scripts/setup.sh
@@ -47,7 +50,7 @@ go build -race "${racing[@]}"
 echo "test"
 # One package after the other: many start a whole simulated Hetzner or a Postgres.
 arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated)\$")
-run "${racing[@]}"
+run "${racing[@]}" || failed=1
 
 # Operations mostly wait for a simulated world: meanwhile the emulator has the processors.
 echo "test without the race detector, and on emulated machines"
@@ -55,10 +58,11 @@ arguments=(-parallel 4 -timeout 15m -skip "^$slow\$")
 run "${quiet[@]}" &
 quietly=$!
 arguments=(-parallel 2 -timeout 15m)
-run ./internal/simulator/emulated/...
+run ./internal/simulator/emulated/... || failed=1
 arguments+=(-run "^($emulated)\$")
-run ./internal/rescue ./cmd/talos-manager
-wait "$quietly"
+run ./internal/rescue ./cmd/talos-manager || failed=1
+wait "$quietly" || failed=1
 
 echo "test that nothing is lost"
-go test -parallel 8 -timeout 10m -run "^$slow\$" ./internal/operation
+go test -parallel 8 -timeout 10m -run "^$slow\$" ./internal/operation || failed=1
+exit "$failed"
