@@ -21,9 +21,9 @@ const RulePrefix = "rule:"
 //
 //	rule:smallest,transport=nvme,size>=400GB,size<=2TB,model=SAMSUNG*
 type DiskRule struct {
-	Pick       string // "smallest", "largest" or ""
+	pick       string // "smallest", "largest" or ""
 	conditions []diskCondition
-	text       string
+	text       string // as it was written
 }
 
 type diskCondition struct {
@@ -32,9 +32,6 @@ type diskCondition struct {
 	value string
 	bytes int64 // of size
 }
-
-// String is the rule as it was written.
-func (r DiskRule) String() string { return r.text }
 
 var conditionForm = regexp.MustCompile(`^([a-z]+)\s*(>=|<=|=|>|<)\s*(.+)$`)
 
@@ -60,10 +57,10 @@ func (r *DiskRule) add(word string) error {
 	case word == "":
 		return fmt.Errorf("a condition is empty")
 	case word == "smallest" || word == "largest":
-		if r.Pick != "" {
-			return fmt.Errorf("%s and %s: one of smallest and largest is enough", r.Pick, word)
+		if r.pick != "" {
+			return fmt.Errorf("%s and %s: one of smallest and largest is enough", r.pick, word)
 		}
-		r.Pick = word
+		r.pick = word
 		return nil
 	}
 	m := conditionForm.FindStringSubmatch(word)
@@ -166,7 +163,7 @@ func (r DiskRule) Choose(server string, disks []Disk) (Disk, error) {
 		return Disk{}, Errorf(Refused, "no disk of server %s is as %q wants", server, r.text).WithHint("its disks are %s", DescribeDisks(disks))
 	}
 	best := fit
-	if r.Pick != "" {
+	if r.pick != "" {
 		size := slices.MinFunc(fit, r.order).SizeBytes
 		best = slices.DeleteFunc(slices.Clone(fit), func(d Disk) bool { return d.SizeBytes != size })
 	}
@@ -182,7 +179,7 @@ func (r DiskRule) Choose(server string, disks []Disk) (Disk, error) {
 }
 
 func (r DiskRule) order(a, b Disk) int {
-	if r.Pick == "largest" {
+	if r.pick == "largest" {
 		a, b = b, a
 	}
 	return cmp.Compare(a.SizeBytes, b.SizeBytes)
