@@ -23,7 +23,7 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := o.identify(ctx, run, s); err != nil {
 		return err
 	}
-	disk, err := rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
+	disk, err := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
 	if err != nil {
 		return err
 	}

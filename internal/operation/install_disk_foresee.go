@@ -20,7 +20,7 @@ type diskChoice struct {
 
 // diskChoice chooses as chooseDisk does, and asks nobody.
 func (o *Operations) diskChoice(ctx context.Context, s fleet.Server, options InstallOptions) (c diskChoice, err error) {
-	if c.disk, err = rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks); err != nil {
+	if c.disk, err = fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks); err != nil {
 		return c, err
 	}
 	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")

@@ -399,7 +399,7 @@ func (o *Operations) knowDisks(run *workflow.Run, s fleet.Server, facts fleet.Fa
 	if o.Now().Sub(run.StepStarted()) > o.pace(lateNames) {
 		return nil
 	}
-	_, err := rescue.ChooseDisk(s.Name, s.Assignment.InstallDisk, facts.Disks)
+	_, err := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, facts.Disks)
 	missing := s.Assignment.InstallDisk != "" && err != nil
 	for _, d := range facts.Disks {
 		missing = missing || d.ID() == ""

@@ -39,7 +39,7 @@ func TestAnImageIsWrittenOverALiveMirrorOfARealMachine(t *testing.T) {
 	furnish(t, m, emulated.Ext4, 2)
 	s := onlyWithItsHostKey(t, ctx, m, key)
 
-	d, err := rescue.ChooseDisk("node-1", "eui.002538b321c5527c", emulatedFacts(t, s).Disks)
+	d, err := fleet.ChooseDisk("node-1", "eui.002538b321c5527c", emulatedFacts(t, s).Disks)
 	if err != nil {
 		t.Fatal(err)
 	}

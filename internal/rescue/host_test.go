@@ -108,7 +108,7 @@ func (r *rig) disk(t *testing.T, s *rescue.Session, serial string) fleet.Disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := rescue.ChooseDisk("node-1", "serial:"+serial, facts.Disks)
+	d, err := fleet.ChooseDisk("node-1", "serial:"+serial, facts.Disks)
 	if err != nil {
 		t.Fatal(err)
 	}

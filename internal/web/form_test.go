@@ -195,6 +195,10 @@ func TestAServerIsAssignedByItsDisk(t *testing.T) {
 		t.Error("the panel with what was typed is closed")
 	}
 	l.get(t, page, http.StatusOK).has(t, "Talos is written to sda (4 TB, naa.5000000000000001 )")
+	want.InstallDisk = "serial:WD456" // of a disk that has a WWID, too
+	_, err := l.store.Assign(t.Context(), s.ID, want)
+	must(t, err)
+	l.get(t, page, http.StatusOK).has(t, "Talos is written to sda (4 TB, naa.5000000000000001 )")
 
 	l.submit(t, l.get(t, page, http.StatusOK), "/servers/"+s.ID+"/rename", one("name", "db-1"), http.StatusOK).has(t, "It is named db-1")
 	if l.serverNamed(t, "db-1").ID != s.ID {

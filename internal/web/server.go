@@ -50,18 +50,8 @@ func (d serverData) blank() bool {
 
 // disk is the one that an install will write, where that is certain.
 func (d serverData) disk() (fleet.Disk, bool) {
-	disks := d.Server.Facts.Disks
-	want := d.Server.Assignment.InstallDisk
-	if rule, err := fleet.ParseDiskRule(want); err == nil {
-		disk, err := rule.Choose(d.Server.Name, disks)
-		return disk, err == nil
-	}
-	for _, disk := range disks {
-		if want != "" && disk.ID() == want || want == "" && len(disks) == 1 {
-			return disk, true
-		}
-	}
-	return fleet.Disk{}, false
+	disk, err := fleet.ChooseDisk(d.Server.Name, d.Server.Assignment.InstallDisk, d.Server.Facts.Disks)
+	return disk, err == nil
 }
 
 const historyLength = 10
