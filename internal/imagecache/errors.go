@@ -10,15 +10,8 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-// String names an image for people: without a password or the query, which may hold a key.
-func (w wanted) String() string {
-	u, err := url.Parse(w.source)
-	if err != nil {
-		return "of an unusable address"
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
-}
+// String names an image for people.
+func (w wanted) String() string { return fleet.ShownURL(w.source) }
 
 // sourceError says why a source gave no more. What is our disk's fault stays so.
 func (d *download) sourceError(ctx context.Context, err error) error {

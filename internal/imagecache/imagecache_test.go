@@ -419,6 +419,9 @@ func TestNobodyIsToldAPasswordOfASource(t *testing.T) {
 		t.Error(w.String())
 	}
 	c := start(t, t.TempDir())
+	if shown := fleet.ShownURL(c.Cache.URL(w.source, "")); !strings.HasSuffix(shown, "/base64/.../a.raw.zst") {
+		t.Errorf("our address for it is shown as %s", shown)
+	}
 	err := c.Prepare(t.Context(), "http://me:pass@127.0.0.1:1/a.raw.zst?sig=key", "")
 	wants(t, err, fleet.Unavailable, "http://127.0.0.1:1/a.raw.zst")
 	if text := err.Error(); strings.Contains(text, "pass") || strings.Contains(text, "key") {
