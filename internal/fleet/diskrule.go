@@ -208,11 +208,7 @@ func (s *Server) InstallDisk() string {
 	if !strings.HasPrefix(wanted, RulePrefix) {
 		return wanted
 	}
-	r, err := ParseDiskRule(wanted)
-	if err != nil {
-		return ""
-	}
-	d, err := r.Choose(s.Name, s.Facts.Disks)
+	d, err := ChooseDisk(s.Name, wanted, s.Facts.Disks)
 	if err != nil {
 		return ""
 	}
