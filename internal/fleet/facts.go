@@ -19,7 +19,6 @@ type Facts struct {
 	CPU          string
 	Cores        int
 	MemoryBytes  int64
-	MemoryFree   int64 // what programs may still take
 	NICs         []NIC
 	Gateway      string // IPv4 default gateway
 	Gateway6     string // IPv6 default gateway

@@ -23,8 +23,7 @@ func parseFacts(sections map[string]string, before, after time.Time) (fleet.Fact
 		Board:        fleet.Board{Vendor: dmi["board_vendor"], Product: dmi["board_name"], Serial: dmi["board_serial"]},
 		SecureBoot:   sections["secureboot"] == "1",
 		CPU:          afterColon(sections["cpu"]),
-		MemoryBytes:  memory(sections["memory"], "MemTotal"),
-		MemoryFree:   memory(sections["memory"], "MemAvailable"),
+		MemoryBytes:  memory(sections["memory"]),
 		DHCP:         sections["dhcp"] == "yes",
 		UEFI:         parseUEFI(sections["uefi"]),
 		ClockOffset:  clockOffset(sections["clock"], before, after),
@@ -67,8 +66,8 @@ func afterColon(text string) string {
 }
 
 // memory reads a line as "MemTotal:  65764904 kB" as bytes.
-func memory(text, field string) int64 {
-	fields := strings.Fields(dmidecode(text, field))
+func memory(text string) int64 {
+	fields := strings.Fields(afterColon(text))
 	if len(fields) == 0 {
 		return 0
 	}

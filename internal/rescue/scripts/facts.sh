@@ -52,7 +52,7 @@ grep -m 1 'model name' /proc/cpuinfo || lscpu | grep -m 1 'Model name' # ARM's c
 section cores
 grep -c '^processor' /proc/cpuinfo
 section memory
-grep -E '^(MemTotal|MemAvailable):' /proc/meminfo
+grep '^MemTotal:' /proc/meminfo
 
 section lsblk
 slow lsblk -J -b -o NAME,TYPE,SIZE,MODEL,SERIAL,WWN,RO,ROTA,TRAN,LOG-SEC,FSTYPE,LABEL,UUID,PTTYPE,PARTTYPE,PARTUUID,PARTLABEL,MOUNTPOINT
