@@ -2,7 +2,6 @@ package rescuehost
 
 import (
 	"strings"
-	"time"
 
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 )
@@ -58,9 +57,6 @@ func Impermanent() *Foreign {
 
 // NewForeign makes a rescue system of another make. Who may log in, and with which host keys, is as for New.
 func NewForeign(m *world.Machine, r world.Rescue, o Options, f *Foreign) world.System {
-	if o.SSHDelay == 0 {
-		o.SSHDelay = 4 * time.Second
-	}
 	h := newHost(m, r, o)
 	h.name, h.foreign = f.Hostname, f
 	return h

@@ -61,8 +61,8 @@ func (h *Host) boot() {
 		h.mounts = append(h.mounts, &mounted{source: "213.133.99.101:/nfs", target: "/root/.oldroot/nfs", kind: "nfs", opts: "ro,noatime,vers=3,addr=213.133.99.101"})
 	}
 	if h.uefi() {
-		opts := "ro,nosuid,nodev,noexec,relatime"
-		if h.opt.EFIReadWrite || h.old {
+		opts := "ro,nosuid,nodev,noexec,relatime" // of rescue systems
+		if h.old {
 			opts = "rw,nosuid,nodev,noexec,relatime"
 		}
 		h.mounts = append(h.mounts, &mounted{source: "efivarfs", target: "/sys/firmware/efi/efivars", kind: "efivarfs", opts: opts})

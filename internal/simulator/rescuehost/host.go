@@ -8,7 +8,7 @@
 // not know is an error, never ignored.
 //
 //	Run: DHCP, sshd --------> sessions, jobs ------> reboot | poweroff | power cut
-//	     (SSHDelay)           mounts, file system    everything of this boot is gone
+//	     (sshDelay)           mounts, file system    everything of this boot is gone
 package rescuehost
 
 import (
@@ -31,8 +31,6 @@ import (
 
 // Options of a rescue system. The zero value is useful.
 type Options struct {
-	// SSHDelay passes between the start of the system, when Robot knows the host keys, and sshd; default 4 s.
-	SSHDelay time.Duration
 	// Outside connects to addresses that the world does not know; nil: they time out, as nothing is there.
 	Outside func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LateWWN passes after the start until disks show their WWNs, as some do.
@@ -47,11 +45,12 @@ type Options struct {
 	Ran func(command string)
 	// OldKeys may log in to the old system.
 	OldKeys []ssh.PublicKey
-	// EFIReadWrite mounts efivars writable; in reality they are read-only at first.
-	EFIReadWrite bool
 	// BootEntries are what systems that were installed before left in the firmware, the last one first in its order.
 	BootEntries []BootEntry
 }
+
+// sshDelay passes between the start of a rescue system, when Robot knows the host keys, and sshd.
+const sshDelay = 4 * time.Second
 
 // Host is a system that answers SSH. It implements world.System and world.Keyboard.
 type Host struct {
@@ -85,9 +84,6 @@ type Host struct {
 
 // New makes a rescue system.
 func New(m *world.Machine, r world.Rescue, o Options) world.System {
-	if o.SSHDelay == 0 {
-		o.SSHDelay = 4 * time.Second
-	}
 	return newHost(m, r, o)
 }
 
@@ -109,7 +105,7 @@ func (h *Host) Run(ctx context.Context) world.Halt {
 	h.boot()
 	h.w.Net.Up(h.m.Addresses()...)
 	defer h.w.Net.Down(h.m.Addresses()...)
-	if !h.w.Sleep(ctx, h.opt.SSHDelay) {
+	if !h.old && !h.w.Sleep(ctx, sshDelay) {
 		return world.PowerOff
 	}
 	h.work.Go(func() {

@@ -7,8 +7,5 @@ import "github.com/talos-manager/talos-manager/internal/simulator/world"
 func NewOld(m *world.Machine, o Options) world.System {
 	h := newHost(m, world.Rescue{Keys: o.OldKeys}, o)
 	h.name, h.old = "debian", true
-	if o.SSHDelay == 0 {
-		h.opt.SSHDelay = 1
-	}
 	return h
 }

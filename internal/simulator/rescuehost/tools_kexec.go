@@ -16,11 +16,11 @@ func (h *Host) kexec() {
 	})
 }
 
-// toolKexec loads a kernel of the world (-l), forgets it (-u) or starts it (-e). A kernel that is none is refused when it
+// toolKexec loads a kernel of the world (-l), or starts it (-e). A kernel that is none is refused when it
 // is loaded, one without its modules too: the real tool would load it, and the machine hang.
 func toolKexec(c *call) int {
-	opts, rest, err := getopt(c.args, "luefpxdsca", "load", "unload", "exec", "force", "no-ifdown", "initrd=", "ramdisk=", "command-line=", "append=", "reuse-cmdline",
-		"kexec-file-syscall", "kexec-syscall", "kexec-syscall-auto", "debug", "version")
+	opts, rest, err := getopt(c.args, "lefpxdsca", "load", "exec", "force", "no-ifdown", "initrd=", "ramdisk=", "command-line=", "append=", "reuse-cmdline",
+		"kexec-file-syscall", "kexec-syscall", "kexec-syscall-auto", "debug")
 	if err != nil {
 		return c.fail(1, "%v", err)
 	}
@@ -29,25 +29,17 @@ func toolKexec(c *call) int {
 		switch o.name {
 		case "l", "load":
 			action = "load"
-		case "u", "unload":
-			action = "unload"
 		case "e", "exec":
 			action = "exec"
 		case "initrd", "ramdisk":
 			initrd = o.value
 		case "command-line", "append":
 			cmdline = o.value
-		case "version":
-			c.printf("kexec-tools 2.0.25\n")
-			return 0
 		}
 	}
 	switch action {
 	case "load":
 		return c.kexecLoad(rest, initrd, cmdline)
-	case "unload":
-		c.h.setLoaded(nil)
-		return 0
 	case "exec":
 		return c.kexecExec()
 	}
