@@ -6,14 +6,13 @@ package talos
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
 
+	"github.com/siderolabs/crypto/x509"
 	"github.com/siderolabs/talos/pkg/machinery/client"
 	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"google.golang.org/grpc"
@@ -46,8 +45,8 @@ func Open(ctx context.Context, talosconfig []byte, address string, dial Dialer) 
 	return &Node{Address: address, c: c}, nil
 }
 
-// OpenMaintenance connects to a node that has no config yet. Its certificate is signed by nobody: pin is the
-// SHA-256 of it as Fingerprint gave it, or "" to take whatever answers (only to look, never to hand it a config).
+// OpenMaintenance connects to a node that has no config yet. Its certificate is signed by nobody: pin is its
+// fingerprint as Fingerprint gave it, or "" to take whatever answers (only to look, never to hand it a config).
 // Calls to a machine that presents another one are fleet.Refused.
 func OpenMaintenance(ctx context.Context, address, pin string, dial Dialer) (*Node, error) {
 	n := &Node{Address: address}
@@ -68,7 +67,8 @@ func OpenMaintenance(ctx context.Context, address, pin string, dial Dialer) (*No
 	return n, nil
 }
 
-// Fingerprint reads the SHA-256 of the certificate that the node presents now, in hex, and whether it wants a
+// Fingerprint reads that of the certificate that the node presents now, as its screen shows it in maintenance mode and
+// talosctl --cert-fingerprint takes it (SHA-256 of the public key, in base64), and whether it wants a
 // client certificate, which is to say that it has left maintenance mode.
 func Fingerprint(ctx context.Context, address string, dial Dialer) (pin string, configured bool, err error) {
 	if dial == nil {
@@ -95,8 +95,7 @@ func fingerprint(s tls.ConnectionState) string {
 	if len(s.PeerCertificates) == 0 {
 		return ""
 	}
-	sum := sha256.Sum256(s.PeerCertificates[0].Raw)
-	return hex.EncodeToString(sum[:])
+	return x509.SPKIFingerprint(s.PeerCertificates[0]).String()
 }
 
 func dialOptions(dial Dialer) []client.OptionFunc {

@@ -3,6 +3,7 @@ package talos_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siderolabs/crypto/x509"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -150,6 +152,25 @@ func TestAMachineInMaintenanceModeTellsWhatItIs(t *testing.T) {
 	}
 	if d.Blank() || !strings.Contains(strings.Join(d.Contents, ", "), "META") {
 		t.Errorf("on it are %v", d.Contents)
+	}
+}
+
+// A person compares it with the machine's screen, which shows what talosctl takes.
+func TestTheFingerprintIsTheOneThatTalosShows(t *testing.T) {
+	l := newLab(t)
+	l.machine(t, 1)
+	shown, err := x509.ParseFingerprint(l.pin(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := l.w.Net.DialContext(t.Context(), "tcp", address(1)+":50000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, VerifyConnection: x509.MatchSPKIFingerprints(shown)})
+	if err := conn.HandshakeContext(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

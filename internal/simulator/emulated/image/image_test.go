@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/siderolabs/crypto/x509"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	talos "github.com/siderolabs/talos/pkg/machinery/client"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
@@ -86,15 +86,14 @@ func TestByUEFIWithoutAConfigItIsInMaintenanceMode(t *testing.T) {
 	if e := until(t, m, console.Started); e.Text != i.Cmdline {
 		t.Errorf("the kernel command line is\n%s, not\n%s", e.Text, i.Cmdline)
 	}
-	pin := until(t, m, console.Maintenance).SHA256
+	pin := until(t, m, console.Maintenance).Text
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	config := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-		if sum := sha256.Sum256(s.PeerCertificates[0].Raw); hex.EncodeToString(sum[:]) != pin {
-			return fmt.Errorf("another certificate than the one on the console")
-		}
-		return nil
-	}}
+	shown, err := x509.ParseFingerprint(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{InsecureSkipVerify: true, VerifyConnection: x509.MatchSPKIFingerprints(shown)}
 	node, err := talos.New(ctx, talos.WithTLSConfig(config), talos.WithEndpoints("127.0.0.1"), talos.WithGRPCDialOptions(grpc.WithContextDialer(
 		func(ctx context.Context, addr string) (net.Conn, error) { return m.Dial(ctx, "tcp", addr) })))
 	if err != nil {

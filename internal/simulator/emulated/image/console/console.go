@@ -16,7 +16,7 @@ const (
 	Waiting     = "waiting"     // Text: for what
 	Refused     = "refused"     // URL, Status, Text: an answer that is no config
 	Config      = "config"      // URL, Status, Bytes, SHA256, Text: the config came; Text is its beginning
-	Maintenance = "maintenance" // no talos.config: the maintenance API listens
+	Maintenance = "maintenance" // Text: the fingerprint of the certificate of the maintenance API, which listens
 	Applied     = "applied"     // Bytes, SHA256, Text: the config came through the maintenance API
 	Failed      = "failed"      // Text: why the init gave up
 )

@@ -73,8 +73,11 @@ func serve(say func(console.Event)) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(own.Certificate[0])
-	say(console.Event{Name: console.Maintenance, SHA256: hex.EncodeToString(sum[:])})
+	shown, err := talosx509.SPKIFingerprintFromDER(own.Certificate[0])
+	if err != nil {
+		return err
+	}
+	say(console.Event{Name: console.Maintenance, Text: shown.String()})
 	ended := make(chan error, 1)
 	go func() { ended <- open.Serve(l) }()
 	c := <-configs
