@@ -179,7 +179,7 @@ func (st *storage) contents(b block) []string {
 }
 
 // talosLabels are the partitions of a Talos that has run. Source: talos pkg/machinery/constants.
-var talosLabels = []string{"EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG"}
+var talosLabels = []string{"EFI", "BIOS", "BOOT", "META", "STATE", "EPHEMERAL", "ETCD", "CRI", "KUBELET", "LOG", "IMAGECACHE"}
 
 // earlierTalos looks for the partitions that only Talos makes: META and STATE.
 func (st *storage) earlierTalos(d fleet.Disk) *fleet.EarlierTalos {

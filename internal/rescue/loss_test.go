@@ -86,6 +86,9 @@ func TestOursIsOnlyWhatWeWroteAndNothingBesides(t *testing.T) {
 		{"an image that never ran", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
 			d.Talos = &fleet.EarlierTalos{Partitions: []string{"META"}}
 		}, ""},
+		{"Talos' cache of images", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
+			d.Partitions = append(d.Partitions, fleet.Partition{Number: 7, Label: "IMAGECACHE", SizeBytes: 1e9, FSType: "ext4"})
+		}, ""},
 		{"STATE is encrypted, as Talos does it", func(f *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
 			d.Talos = &fleet.EarlierTalos{Encrypted: true}
 			f.Arrays = []fleet.Array{{Kind: "luks", Members: []string{"nvme0n1p5"}}}
@@ -183,6 +186,8 @@ func TestEfibootmgrOfEveryVersionIsRead(t *testing.T) {
 func TestAMissingProgramIsSaidBeforeAnythingIsDone(t *testing.T) {
 	f := mirror()
 	f.Arrays[0].Active = true
+	f.Disks = append(f.Disks, fleet.Disk{Name: "sdz", SizeBytes: 100e9})
+	f.Arrays = append(f.Arrays, fleet.Array{Kind: "lvm", Name: "vg0", Members: []string{"sdz"}, Active: true})
 	for _, tc := range []struct {
 		why, image, text string
 		missing          []string
@@ -192,6 +197,7 @@ func TestAMissingProgramIsSaidBeforeAnythingIsDone(t *testing.T) {
 		{"what this install does without", "https://e.org/a.raw.zst", "", []string{"xz", "kexec", "perl"}, 0},
 		{"the image cannot be unpacked", "https://e.org/a.raw.zst?x=.xz", "lacks zstd", []string{"zstd"}, 0},
 		{"the array cannot be stopped", "https://e.org/a.raw", "lacks mdadm", []string{"mdadm"}, 0},
+		{"what a volume is switched off with", "https://e.org/a.raw", "lacks dmsetup", []string{"dmsetup"}, 3},
 		{"there is no array on this one", "https://e.org/a.raw", "", []string{"mdadm"}, 2},
 		{"there is no earlier Talos to hide", "https://e.org/a.raw", "", []string{"sgdisk"}, 2},
 		{"several", "https://e.org/a.raw.xz", "lacks curl, sfdisk, xz", []string{"curl", "sfdisk", "xz"}, 2},

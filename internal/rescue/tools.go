@@ -11,8 +11,8 @@ import (
 // Tools are the programs that our scripts run and that a rescue system may lack; Facts names the missing ones.
 // Everything of coreutils is taken for granted: without it the script that looks for them would not run.
 var Tools = []string{
-	"curl", "flock", "setsid", "lsblk", "wipefs", "blockdev", "blkdiscard", "sgdisk", "sfdisk", "mount", "umount", "cmp", "base64", "sha256sum",
-	"zstd", "xz", "gzip", "swapoff", "mdadm", "vgchange", "dmsetup", "cryptsetup", "efibootmgr", "kexec", "mkfs.vfat", "perl",
+	"curl", "flock", "setsid", "lsblk", "wipefs", "blockdev", "sgdisk", "sfdisk", "mount", "umount", "cmp", "base64", "sha256sum",
+	"zstd", "xz", "gzip", "swapoff", "mdadm", "dmsetup", "cryptsetup", "efibootmgr", "kexec", "perl",
 }
 
 // CheckTools refuses, before anything is done, an install that would stop half way for want of a program: to write that
@@ -25,7 +25,7 @@ func CheckTools(server string, f fleet.Facts, d fleet.Disk, image string) error 
 	}
 	for _, a := range f.ArraysOn(d) {
 		if a.Active {
-			needs = append(needs, map[string][]string{"md": {"mdadm"}, "lvm": {"vgchange"}, "ceph": {"vgchange"}, "luks": {"cryptsetup"}}[a.Kind]...)
+			needs = append(needs, map[string][]string{"md": {"mdadm"}, "lvm": {"dmsetup"}, "ceph": {"dmsetup"}, "luks": {"cryptsetup"}}[a.Kind]...)
 		}
 	}
 	if slices.ContainsFunc(Rivals(f, d, ""), func(r Rival) bool { return r.Label != "" }) {
@@ -60,8 +60,6 @@ func packages(programs []string) []string {
 			p = "diffutils"
 		case "xz":
 			p = "xz-utils"
-		case "vgchange":
-			p = "lvm2"
 		case "sgdisk":
 			p = "gdisk"
 		case "cryptsetup":
