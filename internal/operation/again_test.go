@@ -54,6 +54,7 @@ func (l *lab) chooses(t *testing.T, disk string) {
 }
 
 func TestWhatAnEarlierAttemptWroteIsNotTakenForThisOnes(t *testing.T) {
+	t.Parallel()
 	l, b, op := stoppedAfter(t, "write the image", operation.InstallOptions{})
 	l.chooses(t, "serial:B2")
 	if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
@@ -66,6 +67,7 @@ func TestWhatAnEarlierAttemptWroteIsNotTakenForThisOnes(t *testing.T) {
 }
 
 func TestAKernelOfAnEarlierAttemptIsNotStarted(t *testing.T) {
+	t.Parallel()
 	l, _, op := stoppedAfter(t, "load Talos' kernel", operation.InstallOptions{Boot: fleet.BootKexec})
 	if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
 		t.Fatal(err)
@@ -75,6 +77,7 @@ func TestAKernelOfAnEarlierAttemptIsNotStarted(t *testing.T) {
 
 // An attempt that wrote to a disk says nothing of what came there later, nor of another disk.
 func TestWhatCameAfterAnAttemptIsAskedFor(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ why, step, chosen string }{
 		{"on the disk that was written", "write the boot data", "serial:B1"},
 		{"on another disk", "write the boot data", "serial:B2"},
@@ -105,6 +108,7 @@ func TestWhatCameAfterAnAttemptIsAskedFor(t *testing.T) {
 // The rescue system of a server that was added by hand may have one host key for ever: booted once more it is reached as
 // before, and its disks may have other names.
 func TestBootDataGoesToNoDiskByItsNameAlone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
 	old := &world.Disk{Name: "sdb", Model: "SSD", Serial: "B2", WWN: "0x5000c500a1b2c3d5", SizeBytes: 256 << 30, Transport: "sata"}
@@ -144,6 +148,7 @@ func TestBootDataGoesToNoDiskByItsNameAlone(t *testing.T) {
 
 // The partition table of an image stands where its sectors say: on a disk with others it is not found.
 func TestAnImageForOtherSectorsIsNotWritten(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1"})
 	large, err := l.manager.CreateSchematic(t.Context(), "test", manage.SchematicEdit{Name: "4k", Parts: &fleet.Customization{SectorSize: 4096}})
@@ -166,6 +171,7 @@ func TestAnImageForOtherSectorsIsNotWritten(t *testing.T) {
 
 // What was built on a disk since an attempt wrote to it lets go of it before it is written to, as the first time.
 func TestADiskIsReleasedInEveryAttempt(t *testing.T) {
+	t.Parallel()
 	l, b, op := stoppedAfter(t, "write the boot data", operation.InstallOptions{Wipe: true})
 	if err := rescuehost.WriteRAIDMember(b.m.Disks[0], 0, 100<<30, "rescue:0", 1, 2); err != nil {
 		t.Fatal(err)
@@ -180,6 +186,7 @@ func TestADiskIsReleasedInEveryAttempt(t *testing.T) {
 }
 
 func TestAPasswordInAnImagesAddressIsNotLogged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1"})
 	l.plainImages(strings.Replace(l.sim.FactoryURL(), "http://", "http://user:geheim@", 1) + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.zst?key=geheim")

@@ -28,6 +28,7 @@ func (l *lab) bootstrap(t *testing.T, c fleet.Cluster) fleet.Operation {
 // The control plane that was chosen dies for good before etcd was started. A person takes it out, and another bootstraps; if
 // the call may have reached it, only after they said that it is off.
 func TestALostControlPlaneDoesNotBlockTheBootstrap(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why    string
 		called bool
@@ -99,6 +100,7 @@ func (l *lab) asksFor(t *testing.T, id, name string) {
 
 // Somebody's cluster runs already, and its secrets were brought along. A new control plane must join it.
 func TestAClusterThatRunsElsewhereIsNotBootstrapped(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1", "control-plane-2"})
 	l.engine(t, workflow.Options{})
@@ -135,6 +137,7 @@ func TestAClusterThatRunsElsewhereIsNotBootstrapped(t *testing.T) {
 }
 
 func TestAControlPlaneThatEtcdCountsIsNotWiped(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1", "control-plane-2"})
 	l.engine(t, workflow.Options{})
@@ -178,6 +181,7 @@ func (l *lab) becomes(t *testing.T, name string, state fleet.State) {
 
 // A cluster's config says another Kubernetes than the cluster: what it began with is what everybody joins with.
 func TestTheKubernetesThatTheClusterBeganWithIsNoted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1"})
 	older, err := l.manager.SaveConfig(t.Context(), "test", fleet.Config{Name: "older", Contents: fleet.Contents{KubernetesVersion: "v1.35.2"}})

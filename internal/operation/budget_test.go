@@ -36,6 +36,7 @@ func (b *counted) Take(ctx context.Context, group string, limit provider.Limit) 
 
 // Forty installs at once have to fit into an hour of Robot's budgets: 500 calls of /boot, 50 resets, 200 of /server.
 func TestAnInstallIsSparingWithRobotsBudgets(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := &counted{}
 	l.budget = b
@@ -85,6 +86,7 @@ func (b *refusing) Take(ctx context.Context, group string, limit provider.Limit)
 
 // Every step that calls a provider waits when the budget is used up, and says until when; none fails.
 func TestAnInstallWaitsForBudgets(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		cloud bool

@@ -56,6 +56,7 @@ func (l *lab) logSays(t *testing.T, id, text string) bool {
 }
 
 func TestTheAnswerNamesEveryDiskThatLosesData(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	disks := l.machine(t, "control-plane-1").Disks
@@ -90,6 +91,7 @@ func TestTheAnswerNamesEveryDiskThatLosesData(t *testing.T) {
 
 // Talos looks for META and STATE on every disk: another one's would make the machine a node of a cluster that is gone.
 func TestAnEarlierTalosOnAnotherDiskDoesNotWin(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, []string{"control-plane-1"}, nil)
 	disks := l.machine(t, "control-plane-1").Disks
@@ -121,6 +123,7 @@ func TestAnEarlierTalosOnAnotherDiskDoesNotWin(t *testing.T) {
 }
 
 func TestWhatWeInstalledBeforeIsOverwrittenWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why, cluster, id string
 		asks             bool
@@ -165,6 +168,7 @@ func TestWhatWeInstalledBeforeIsOverwrittenWhereThePolicySaysSo(t *testing.T) {
 }
 
 func TestWhatChangedInAMachineIsAnEvent(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.engine(t, workflow.Options{})

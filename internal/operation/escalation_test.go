@@ -28,7 +28,7 @@ func (l *lab) rescue(t *testing.T, name string) fleet.Operation {
 	return op
 }
 
-// up waits until a machine has booted what it was delivered with: a boot that is under way takes an activation with it.
+// up waits until a machine has booted what it was delivered with.
 func (l *lab) up(t *testing.T, name string) *world.Machine {
 	t.Helper()
 	m := l.machine(t, name)
@@ -69,7 +69,8 @@ func (l *lab) said(t *testing.T, op fleet.Operation, texts ...string) {
 
 // The reset budget is 50 an hour for all servers: a rescue system of ours is told to reboot.
 func TestARescueSystemOfOursIsRebootedWithoutAReset(t *testing.T) {
-	l := newLabWith(t, quick, rescuehost.Options{})
+	t.Parallel()
+	l := newLab(t)
 	b := &counted{}
 	l.budget = b
 	l.cluster(t, []string{"worker-1"}, nil)
@@ -85,6 +86,7 @@ func TestARescueSystemOfOursIsRebootedWithoutAReset(t *testing.T) {
 
 // A machine that does not come back is restarted by rougher and rougher means; what comes next, and when, is said.
 func TestAMachineThatDoesNotComeBackIsRestartedByRougherMeans(t *testing.T) {
+	t.Parallel()
 	t.Run("an older board hangs in its shutdown", func(t *testing.T) {
 		t.Parallel()
 		l := newLabWith(t, quick, rescuehost.Options{})
@@ -102,7 +104,7 @@ func TestAMachineThatDoesNotComeBackIsRestartedByRougherMeans(t *testing.T) {
 		t.Parallel()
 		l := newLabWith(t, quick, rescuehost.Options{})
 		l.cluster(t, []string{"worker-1"}, nil)
-		l.up(t, "worker-1").Fault(func(f *world.Faults) { f.ResetIgnored = 1 })
+		l.machine(t, "worker-1").Fault(func(f *world.Faults) { f.ResetIgnored = 1 })
 		l.engine(t, workflow.Options{})
 		op := l.succeeds(t, l.rescue(t, "worker-1").ID)
 		l.said(t, op, "hard reset ordered", "; power cycle at ", "of the hard reset: power cycle ordered (two of the account's 50 resets an hour)", "rescue system answers")
@@ -120,7 +122,7 @@ func TestAMachineThatDoesNotComeBackIsRestartedByRougherMeans(t *testing.T) {
 		t.Parallel()
 		l := newLabWith(t, quick, rescuehost.Options{})
 		l.cluster(t, []string{"worker-1"}, nil)
-		l.up(t, "worker-1").Fault(func(f *world.Faults) { f.RescueNeverComes = true })
+		l.machine(t, "worker-1").Fault(func(f *world.Faults) { f.RescueNeverComes = true })
 		l.engine(t, workflow.Options{})
 		op := l.finish(t, l.rescue(t, "worker-1").ID, 60*time.Second)
 		if op.State != fleet.Failed || !strings.Contains(op.Error, "waited for the rescue system of worker-1 in vain: hard reset at ") ||
@@ -131,11 +133,12 @@ func TestAMachineThatDoesNotComeBackIsRestartedByRougherMeans(t *testing.T) {
 }
 
 func TestAServerThatIsOffIsSwitchedOn(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"worker-1"}, []string{"worker-2"})
 	l.engine(t, workflow.Options{})
 	for _, name := range []string{"worker-1", "worker-2"} {
-		l.up(t, name).PowerCut()
+		l.machine(t, name).PowerCut()
 		op := l.succeeds(t, l.rescue(t, name).ID)
 		l.said(t, op, "power on ordered at ", "rescue system answers", "!hard reset ordered")
 	}
@@ -157,18 +160,20 @@ func (b *few) Take(ctx context.Context, group string, limit provider.Limit) (tim
 }
 
 func TestTheNextResetWaitsForItsBudgetAndSaysSo(t *testing.T) {
+	t.Parallel()
 	l := newLabWith(t, quick, rescuehost.Options{})
 	b := &few{until: time.Now().Add(12 * time.Second)}
 	b.left.Store(1)
 	l.budget = b
 	l.cluster(t, []string{"worker-1"}, nil)
-	l.up(t, "worker-1").Fault(func(f *world.Faults) { f.ResetIgnored = 1 })
+	l.machine(t, "worker-1").Fault(func(f *world.Faults) { f.ResetIgnored = 1 })
 	l.engine(t, workflow.Options{})
 	op := l.succeeds(t, l.rescue(t, "worker-1").ID)
 	l.said(t, op, "it can be restarted once more (power cycle) at "+b.until.Format(time.TimeOnly)+", when the budget is back", "power cycle ordered", "rescue system answers")
 }
 
 func TestWhatStandsInTheWayOfARestartIsSaid(t *testing.T) {
+	t.Parallel()
 	t.Run("a technician is at work", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t)
@@ -208,7 +213,7 @@ func TestWhatStandsInTheWayOfARestartIsSaid(t *testing.T) {
 		t.Parallel()
 		l := newLab(t)
 		l.cluster(t, []string{"worker-1"}, nil)
-		m := l.up(t, "worker-1")
+		m := l.machine(t, "worker-1")
 		l.sim.Robot.Inject(hetzner.Fault{Method: "GET", Path: "/reset/*", Times: -1, Status: 404, Code: "RESET_NOT_AVAILABLE", Message: "the server has no reset option"})
 		l.engine(t, workflow.Options{})
 		op := l.rescue(t, "worker-1")

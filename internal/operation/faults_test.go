@@ -16,6 +16,7 @@ import (
 
 // What can go wrong with an install, and what a person is told: where it stopped, why, and what to do.
 func TestAnInstallThatCannotSucceedSaysWhereWhyAndWhatNext(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why     string
 		set     func(t *testing.T, l *lab, m *world.Machine)
@@ -113,6 +114,7 @@ func TestAnInstallThatCannotSucceedSaysWhereWhyAndWhatNext(t *testing.T) {
 
 // An install that meets misfortune it can survive does survive it.
 func TestAnInstallSurvivesWhatHappensInLife(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why   string
 		fault func(*world.Faults)
@@ -141,6 +143,7 @@ func TestAnInstallSurvivesWhatHappensInLife(t *testing.T) {
 }
 
 func TestTwoServersWithOneUUIDAreRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1", "worker-1"})
 	l.machine(t, "worker-1").UUID = l.machine(t, "control-plane-1").UUID
@@ -161,6 +164,7 @@ func TestTwoServersWithOneUUIDAreRefused(t *testing.T) {
 }
 
 func TestADiskThatIsNotBlankIsOverwrittenOnlyWhenNamed(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	m := l.machine(t, "control-plane-1")
@@ -203,6 +207,7 @@ func TestADiskThatIsNotBlankIsOverwrittenOnlyWhenNamed(t *testing.T) {
 }
 
 func TestANodeIsNotInstalledAgainByAccident(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1"})
 	l.engine(t, workflow.Options{})

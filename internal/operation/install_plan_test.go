@@ -84,6 +84,7 @@ func restarts(at []time.Time) []time.Duration {
 
 // What is forecast is what the engine and the budget do.
 func TestAPlanIsWhatHappens(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	const window = 12 * slower * time.Second // longer than a busy machine takes to come to the restarts
 	env := l.ops.Env
@@ -160,6 +161,7 @@ func (l *lab) measured(t *testing.T, p operation.InstallPlan) {
 
 // What drivers say that a rescue boot costs is what it costs, at least.
 func TestARescueBootCostsWhatItsDriverSays(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		cloud bool
@@ -207,6 +209,7 @@ func TestARescueBootCostsWhatItsDriverSays(t *testing.T) {
 
 // Every script that an install may run is shown by a dry run of some options, and nothing else is.
 func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.sim.Factory.Fault(func(f *factory.Faults) { f.Outage = 1000 }) // nobody is asked
@@ -274,6 +277,7 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 
 // The shorter way for a worker that no control plane waits for.
 func TestAPlanNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, []string{"worker-1"}, nil)
 	p, err := l.ops.PlanInstalls(t.Context(), []string{"worker-1"}, operation.InstallOptions{})
@@ -298,6 +302,7 @@ func TestAPlanNamesWhatIsMissing(t *testing.T) {
 
 // A server that is in the rescue system already is told to reboot over SSH: the plan knows, and that is what happens.
 func TestAServerInOurRescueSystemTakesNoRestart(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := &counted{}
 	l.budget = b

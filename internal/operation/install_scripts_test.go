@@ -43,6 +43,7 @@ func matches(shown, ran []string) bool {
 
 // A dry run shows the arguments with which scripts are run afterwards.
 func TestADryRunShowsTheArgumentsOfScripts(t *testing.T) {
+	t.Parallel()
 	for _, o := range []operation.InstallOptions{{Wipe: true}, {Wipe: true, Boot: fleet.BootKexec}} {
 		t.Run("boot "+string(o.Boot), func(t *testing.T) {
 			t.Parallel()

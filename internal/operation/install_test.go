@@ -13,6 +13,7 @@ import (
 )
 
 func TestFiveRentedServersBecomeAHealthyCluster(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	dedicated, cloud := []string{"control-plane-1", "worker-1"}, []string{"control-plane-2", "control-plane-3", "worker-2"}
 	c := l.cluster(t, dedicated, cloud)
@@ -52,6 +53,7 @@ func TestFiveRentedServersBecomeAHealthyCluster(t *testing.T) {
 
 // The reference's way: an image without any kernel argument of ours, and its grub.cfg edited in the rescue system.
 func TestAPlainImageFetchesItsConfigByItsGrubLine(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.plainImages(l.sim.FactoryURL() + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.zst")

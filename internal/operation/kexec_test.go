@@ -18,6 +18,7 @@ import (
 // Talos is started from the rescue system: the firmware boots twice less, an older Talos on the disk does not win, and
 // what META is to hold is there from the first moment and stays.
 func TestTalosInstallsItselfFromTheRescueSystem(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	m := l.machine(t, "control-plane-1")
@@ -61,6 +62,7 @@ func TestTalosInstallsItselfFromTheRescueSystem(t *testing.T) {
 }
 
 func TestAKexecInstallSurvivesDeathAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	steps := []string{"load Talos' kernel", "clear the way for the boot", "start Talos' kernel", "hand over the config"}
 	workflowtest.KillIn(t, func(t *testing.T) workflowtest.Scenario {
 		l := newLab(t)
@@ -88,6 +90,7 @@ func TestAKexecInstallSurvivesDeathAtEveryPoint(t *testing.T) {
 }
 
 func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {
+	t.Parallel()
 	for _, try := range []struct {
 		why   string
 		taken int
@@ -97,6 +100,7 @@ func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {
 		{"few", 46, fleet.BootKexec},
 	} {
 		t.Run(try.why, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t)
 			l.cluster(t, []string{"control-plane-1"}, nil)
 			s, err := l.store.Server(t.Context(), "control-plane-1")
@@ -127,6 +131,7 @@ func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {
 }
 
 func TestKexecIsRefusedWhereItCannotWork(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.plainImages(l.sim.FactoryURL() + "/image/" + factory.Vanilla + "/v1.14.1/metal-amd64.raw.zst")

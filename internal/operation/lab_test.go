@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -98,7 +99,7 @@ func newLabWith(t *testing.T, speed float64, rescue rescuehost.Options) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Renderer: renderer, Key: key, Dial: sim.Dial, URL: l.config.URL, Pace: speed, Log: log, Now: l.now})
+	l.ops = operation.New(operation.Env{Store: l.store, Drivers: l, Factory: factory, Renderer: renderer, Key: key, Dial: l.dial, URL: l.config.URL, Pace: speed, Log: log, Now: l.now})
 	l.reconcile = &reconcile.Reconciler{Store: l.store, Drivers: l, Operations: l.ops, Log: log, Now: time.Now}
 	return l
 }
@@ -108,6 +109,13 @@ func oldBoard(m *world.Machine) bool { return strings.Contains(m.Name, "old-boar
 
 // now is the time as our program sees it.
 func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
+
+// dial gives up on a machine that is dark sooner than in the real world, where that takes seconds: here they are minutes.
+func (l *lab) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, slower*500*time.Millisecond)
+	defer cancel()
+	return l.sim.Dial(ctx, network, addr)
+}
 
 // plainImages makes the operations write an image of the settings instead of the factory's.
 func (l *lab) plainImages(url string) {
@@ -172,7 +180,8 @@ func (l *lab) newEngine(o workflow.Options) (*workflow.Engine, error) {
 // secrets are made once for all clusters: looking for RSA primes takes a second.
 var secrets = sync.OnceValues(func() ([]byte, error) { return machineconfig.NewSecrets(machineconfig.NewestTalos(), time.Now()) })
 
-// cluster rents servers and makes a cluster of them: names that say control-plane become control planes.
+// cluster rents servers and makes a cluster of them: names that say control-plane become control planes. They have booted
+// what they were delivered with: a boot that is under way takes an activation of the rescue system with it.
 func (l *lab) cluster(t *testing.T, dedicated, cloud []string) fleet.Cluster {
 	t.Helper()
 	ctx := t.Context()
@@ -207,6 +216,7 @@ func (l *lab) cluster(t *testing.T, dedicated, cloud []string) fleet.Cluster {
 	}
 	for _, name := range append(dedicated, cloud...) {
 		l.assign(t, name, c)
+		l.up(t, name)
 	}
 	return c
 }

@@ -117,6 +117,7 @@ func (l *lab) waits(t *testing.T, id, text string) {
 }
 
 func TestServersOfAnyMakeAreInstalledFromTheirRescueSystems(t *testing.T) {
+	t.Parallel()
 	elsewhere := rescuehost.OVH()
 	elsewhere.Port = 2222
 	for _, c := range []struct {
@@ -151,6 +152,7 @@ func TestServersOfAnyMakeAreInstalledFromTheirRescueSystems(t *testing.T) {
 }
 
 func TestAnInstalledSystemIsNoRescueSystem(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	nixos := rescuehost.Impermanent()
 	b := newBasement(t, l, "192.0.2.10", "", nixos)
@@ -172,6 +174,7 @@ func TestAnInstalledSystemIsNoRescueSystem(t *testing.T) {
 }
 
 func TestAServerThatIsOffWaitsForSomebody(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
 	b.add(t, manage.NewServer{})
@@ -190,6 +193,7 @@ func TestAServerThatIsOffWaitsForSomebody(t *testing.T) {
 }
 
 func TestAnotherHostKeyThanTheOneGivenIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
 	b.boot()
@@ -213,6 +217,7 @@ func TestAnotherHostKeyThanTheOneGivenIsRefused(t *testing.T) {
 }
 
 func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := newBasement(t, l, "192.0.2.10", "", nil)
 	spec, err := l.sim.Factory.ImageSpec(factory.Vanilla, "v1.14.1", "metal", "amd64")
@@ -249,6 +254,7 @@ func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 }
 
 func TestAServerOfAnyMakeThatDoesNotComeBackWaitsForSomebody(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	b := newBasement(t, l, "192.0.2.10", "", rescuehost.DebianLive())
 	b.boot()

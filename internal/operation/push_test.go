@@ -37,6 +37,7 @@ func (l *lab) unreachable() {
 
 // Machines that cannot reach us get their configs through the maintenance API, the worker before it has a certificate.
 func TestAConfigIsPushedToMachinesThatCannotReachUs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.unreachable()
 	l.cluster(t, []string{"control-plane-1"}, []string{"worker-1"})
@@ -65,6 +66,7 @@ func TestAConfigIsPushedToMachinesThatCannotReachUs(t *testing.T) {
 
 // Nothing is sent to a machine that is not the server: what differs is said.
 func TestAMachineThatIsNotTheServerGetsNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		why    string
 		meddle func(m *world.Machine)
@@ -118,12 +120,13 @@ func TestAMachineThatIsNotTheServerGetsNothing(t *testing.T) {
 
 // The certificate of maintenance mode is new with every boot: the one seen first is the only one that is sent anything.
 func TestAMachineThatWasConfiguredBySomebodyElseIsSaid(t *testing.T) {
+	t.Parallel()
 	l := newLabWith(t, quick, rescuehost.Options{})
 	l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
 	l.engine(t, workflow.Options{})
 	l.succeeds(t, l.install(t, "control-plane-1").ID)
 	// The worker's address leads to a node that has a config.
-	m := l.up(t, "worker-1")
+	m := l.machine(t, "worker-1")
 	m.Fault(func(f *world.Faults) { f.TalosNeverComes = true })
 	op := l.push(t, "worker-1")
 	l.waits(t, op.ID, "Talos on worker-1 to run in maintenance mode")
@@ -159,6 +162,7 @@ func basementInMaintenance(t *testing.T, l *lab) *basement {
 // Of a machine of which nothing is known, a person says that it is the server before it gets the cluster's secrets. The
 // program dies at every point around that; the machine is handed one config.
 func TestAPushSurvivesDeath(t *testing.T) {
+	t.Parallel()
 	workflowtest.KillIn(t, func(t *testing.T) workflowtest.Scenario {
 		l := newLab(t)
 		b := basementInMaintenance(t, l)

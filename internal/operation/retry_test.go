@@ -42,6 +42,7 @@ func (l *lab) install(t *testing.T, name string) fleet.Operation {
 
 // What stopped an install is mended, and the install is tried again: it ends well without another question.
 func TestAFailedInstallIsTriedAgainFromWhereverItStopped(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		why       string
 		set, mend func(l *lab, m *world.Machine)
@@ -103,6 +104,7 @@ func TestAFailedInstallIsTriedAgainFromWhereverItStopped(t *testing.T) {
 
 // A person stops an install in the middle of a step, and thinks better of it.
 func TestAnInstallIsStoppedAtAnyStepAndTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{
 		"check the records", "boot the rescue system", "read the facts", "choose the disk", "write the image", "write the boot data", "boot Talos",
 		"hand over the config", "check the node", "wait for Kubernetes",
@@ -137,6 +139,7 @@ func TestAnInstallIsStoppedAtAnyStepAndTriedAgain(t *testing.T) {
 }
 
 func TestAnInstallThatWasOvertakenIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1"})
 	m := l.machine(t, "control-plane-1")
@@ -169,6 +172,7 @@ func TestAnInstallThatWasOvertakenIsNotTriedAgain(t *testing.T) {
 
 // A machine that takes longer to come than its window lasts, because the install had to wait for something else.
 func TestTheWindowStaysOpenWhileAnInstallWaits(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1"})
 	m := l.machine(t, "control-plane-1")

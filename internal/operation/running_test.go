@@ -13,6 +13,7 @@ import (
 )
 
 func TestAPlanReadsWhatANodeRuns(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.engine(t, workflow.Options{})
@@ -60,6 +61,7 @@ func TestAPlanReadsWhatANodeRuns(t *testing.T) {
 }
 
 func TestADraftIsNotInstalled(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"worker-1"}, nil)
 	l.engine(t, workflow.Options{})

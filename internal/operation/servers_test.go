@@ -38,6 +38,7 @@ func (l *lab) order(t *testing.T, name string, vlan int) {
 }
 
 func TestAServerIsMovedFromOneVSwitchToAnother(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, []string{"worker-1"}, []string{"worker-2"})
 	l.order(t, "lan", 4000)
@@ -83,6 +84,7 @@ func TestAServerIsMovedFromOneVSwitchToAnother(t *testing.T) {
 
 // Some disks show their WWN only a while after the boot: they are waited for.
 func TestDisksThatSayLateWhatTheyAreAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	l := newLabWith(t, speed, rescuehost.Options{LateWWN: 60 * time.Second})
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.engine(t, workflow.Options{})
@@ -95,6 +97,7 @@ func TestDisksThatSayLateWhatTheyAreAreWaitedFor(t *testing.T) {
 
 // Names of disks change between boots; what they are does not.
 func TestTheChosenDiskIsWrittenWhateverItsNameIs(t *testing.T) {
+	t.Parallel()
 	l := newLabWith(t, speed, rescuehost.Options{SwapNames: true})
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.engine(t, workflow.Options{})
@@ -107,6 +110,7 @@ func TestTheChosenDiskIsWrittenWhateverItsNameIs(t *testing.T) {
 
 // A server that somebody installed before, in a cluster whose secrets were brought along.
 func TestAServerThatRunsAlreadyIsTakenOver(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, nil, []string{"control-plane-1", "worker-1", "spare-1"})
 	l.engine(t, workflow.Options{})
@@ -165,6 +169,7 @@ func TestAServerThatRunsAlreadyIsTakenOver(t *testing.T) {
 func role(r fleet.Role) *fleet.Role { return &r }
 
 func TestAnOperationThatRunsIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, nil, []string{"control-plane-1"})
 	l.engine(t, workflow.Options{})

@@ -44,6 +44,7 @@ func (l *lab) encrypted(t *testing.T, c fleet.Cluster) {
 
 // A UUID that Talos could make no disk key of is replaced by META, once for all installs of the server.
 func TestABadUUIDIsOverriddenByMETAOnceAndForAll(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
 	l.encrypted(t, c)
@@ -101,6 +102,7 @@ func TestABadUUIDIsOverriddenByMETAOnceAndForAll(t *testing.T) {
 
 // An override can be noted by hand for the next install, and taken back.
 func TestAnOverrideIsNotedForTheNextInstall(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"worker-1"}, nil)
 	const uuid = "4c4c4544-0042-3510-8050-b4c04f384833"
@@ -123,6 +125,7 @@ func TestAnOverrideIsNotedForTheNextInstall(t *testing.T) {
 }
 
 func TestOneOfTwoServersWithOneUUIDIsGivenAnother(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, []string{"worker-1"})
 	twin := l.machine(t, "worker-1")
@@ -145,6 +148,7 @@ func TestOneOfTwoServersWithOneUUIDIsGivenAnother(t *testing.T) {
 
 // The board is exchanged: disks that are encrypted by nodeID do not open. META gives the old UUID back, and they do.
 func TestANodeIsRecoveredAfterItsBoardWasExchanged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.cluster(t, []string{"control-plane-1"}, nil)
 	l.encrypted(t, c)
@@ -180,6 +184,7 @@ func TestANodeIsRecoveredAfterItsBoardWasExchanged(t *testing.T) {
 }
 
 func TestARecoveryThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"worker-1"}, nil)
 	l.engine(t, workflow.Options{})

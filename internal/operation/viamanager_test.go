@@ -54,6 +54,7 @@ func (l *lab) imageCache(t *testing.T) (asked func() int) {
 
 // What one machine has fetched through us, the next gets from us while the factory is down.
 func TestAnOutageOfTheFactoryStopsNobodyWhoseImageWeHave(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
 	asked := l.imageCache(t)
@@ -78,6 +79,7 @@ func TestAnOutageOfTheFactoryStopsNobodyWhoseImageWeHave(t *testing.T) {
 }
 
 func TestAKernelComesThroughUsToo(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	asked := l.imageCache(t)
@@ -93,6 +95,7 @@ func TestAKernelComesThroughUsToo(t *testing.T) {
 }
 
 func TestAnImageThatWeDoNotGetIsSaidBeforeTheMachineIsTouched(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cluster(t, []string{"control-plane-1"}, nil)
 	l.imageCache(t)
