@@ -84,11 +84,6 @@ func (o *Operations) DryRunInstall(ctx context.Context, ref string, options Inst
 			return p, err
 		}
 	}
-	if p.Boot == fleet.BootAuto {
-		if p.Boot, _, err = o.betterBoot(ctx, s); err != nil {
-			return p, err
-		}
-	}
 	for _, step := range o.installSteps(p.Boot) {
 		p.Steps = append(p.Steps, step.Name)
 	}
@@ -168,11 +163,8 @@ func (o *Operations) previewMeta(ctx context.Context, s fleet.Server, options In
 		p.Problems = append(p.Problems, Problem{Text: err.Error(), Hint: fleet.HintOf(err)})
 		return ctx.Err()
 	}
-	if p.Delivery == fleet.Pull && p.Boot != fleet.BootKexec { // whose kernel is told it
-		values[rescue.MetaDownloadURLCode] = "…"
-	}
-	if p.Boot == fleet.BootKexec {
-		delete(values, rescue.MetaDownloadURLCode) // the kernel's command line has it
+	if p.Delivery == fleet.Pull && p.Boot != fleet.BootKexec { // whose kernel's command line has it
+		values[rescue.MetaDownloadURLCode] = later
 	}
 	names := map[uint8]string{rescue.MetaNetworkConfig: "static network", rescue.MetaDownloadURLCode: "one-time code", rescue.MetaUUIDOverride: "UUID"}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
