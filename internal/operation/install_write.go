@@ -37,7 +37,7 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	if status.Token != w.Token {
-		if err := o.startWrite(ctx, run, session, w); err != nil {
+		if err := o.startWrite(ctx, run, session, s, p, w); err != nil {
 			return o.busy(err, "the write of an earlier attempt to end")
 		}
 		return workflow.Wait("the image to be written", o.pace(writeLook))
@@ -83,25 +83,15 @@ func (o *Operations) writing(ctx context.Context, run *workflow.Run) (p plan, op
 }
 
 // startWrite looks once more whether the disk of that name is the chosen one: names change between boots.
-func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session *rescue.Session, w rescue.Write) error {
+func (o *Operations) startWrite(ctx context.Context, run *workflow.Run, session *rescue.Session, s fleet.Server, p plan, w rescue.Write) error {
 	facts, err := session.Facts(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := o.Store.Server(ctx, run.Operation().ServerID)
+	disk, err := o.chosen(run, s, p, facts)
 	if err != nil {
 		return err
 	}
-	if s.Facts.UUID != facts.UUID {
-		return fleet.Errorf(fleet.Refused, "the machine that answers at %s has UUID %s, server %s has %s", s.Address(), facts.UUID, s.Name, s.Facts.UUID).
-			WithHint("look at Hetzner whose address it is; then boot the rescue system anew: talos-manager operation retry %s", run.ID())
-	}
-	for _, d := range facts.Disks {
-		if d.Name == w.Disk.Name && d.ID() == w.Disk.ID() && d.SizeBytes == w.Disk.SizeBytes {
-			run.Log(ctx, "writing %s to %s", fleet.ShownURL(w.URL), rescue.Describe([]fleet.Disk{d}))
-			return session.StartWrite(ctx, w)
-		}
-	}
-	return fleet.Errorf(fleet.Refused, "the disk that was chosen, %s, is not at /dev/%s any more", w.Disk.ID(), w.Disk.Name).
-		WithHint("choose it anew: talos-manager operation retry %s", run.ID())
+	run.Log(ctx, "writing %s to %s", fleet.ShownURL(w.URL), rescue.Describe([]fleet.Disk{disk}))
+	return session.StartWrite(ctx, w)
 }
