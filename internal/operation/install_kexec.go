@@ -136,10 +136,8 @@ func (o *Operations) chooseKernel(ctx context.Context, run *workflow.Run, s flee
 			return err
 		}
 	}
-	if p.CommandLine, err = o.Factory.CommandLine(ctx, id, version, "metal", arch); err != nil {
-		return err
-	}
-	return nil
+	p.CommandLine, err = o.Factory.CommandLine(ctx, id, version, "metal", arch)
+	return err
 }
 
 // loadKernel has the rescue system load the kernel and wipe the disk, and watches. That goes on while we are dead, and is
@@ -222,25 +220,15 @@ func (o *Operations) startLoading(ctx context.Context, run *workflow.Run, sessio
 	return session.LoadKernel(ctx, k)
 }
 
-// loadFailed makes the next attempt a new one, and ends the operation after some. A machine that cannot start another
-// kernel gets the image, if that was left to us, when the operation is taken up again.
+// loadFailed is writeFailed for a kernel. A machine that cannot start another one gets the image, if that was left to us,
+// when the operation is taken up again.
 func (o *Operations) loadFailed(ctx context.Context, run *workflow.Run, options InstallOptions, p plan, k rescue.Kernel, status rescue.WriteStatus, err error) error {
-	p.Failed++
-	if k.Untouched(status) {
-		p.Writing = false // the disk has what it had
-	}
 	never := k.Unable(status)
 	if never && options.Boot == fleet.BootAuto {
 		p.Boot = fleet.BootImage
 		err = fleet.Errorf(fleet.KindOf(err), "%w", err).WithHint("the next attempt writes the image: talos-manager operation retry %s", run.ID())
 	}
-	if err := run.Set(ctx, planKey, p); err != nil {
-		return err
-	}
-	if never || p.Failed%maxWrites == 0 {
-		return workflow.Permanent(err)
-	}
-	return workflow.Retry(err, o.pace(time.Duration(p.Failed)*10*time.Second))
+	return o.writeFailed(ctx, run, p, k.Untouched(status), never, err)
 }
 
 // noteInstallsItself has the config say where Talos is to install itself, from now on: the node keeps it.

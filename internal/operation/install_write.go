@@ -45,7 +45,7 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 	done, of := status.Progress()
 	run.Progress(ctx, done, of, "bytes")
 	if err := status.Err(w); err != nil {
-		return o.writeFailed(ctx, run, p, status, err)
+		return o.writeFailed(ctx, run, p, status.Untouched(), false, err)
 	}
 	if status.Phase != "written" || status.Exit != 0 {
 		return workflow.Wait("the image to be written ("+status.String()+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
@@ -55,17 +55,17 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 	return o.noteInstalled(ctx, s, p.Disk)
 }
 
-// writeFailed makes the next attempt a new write, and ends the operation after some: a write that was begun counts
-// as no failure of the engine's, because the step waited in between.
-func (o *Operations) writeFailed(ctx context.Context, run *workflow.Run, p plan, status rescue.WriteStatus, err error) error {
+// writeFailed makes the next attempt a new write, and ends the operation after some, or at once (final): a write that was
+// begun counts as no failure of the engine's, because the step waited in between. untouched: the disk has what it had.
+func (o *Operations) writeFailed(ctx context.Context, run *workflow.Run, p plan, untouched, final bool, err error) error {
 	p.Failed++
-	if status.Untouched() {
-		p.Writing = false // the disk has what it had
+	if untouched {
+		p.Writing = false
 	}
 	if err := run.Set(ctx, planKey, p); err != nil {
 		return err
 	}
-	if p.Failed%maxWrites == 0 {
+	if final || p.Failed%maxWrites == 0 {
 		return workflow.Permanent(err)
 	}
 	return workflow.Retry(err, o.pace(time.Duration(p.Failed)*10*time.Second))
