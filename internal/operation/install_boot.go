@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -16,6 +17,11 @@ const window = 45 * time.Minute
 const rebootKey = "reboot"
 
 func (o *Operations) bootTalos(ctx context.Context, run *workflow.Run) error {
+	return o.leaveRescue(ctx, run, "rebooting into Talos", func(session *rescue.Session) error { return session.Reboot(ctx) })
+}
+
+// leaveRescue has the rescue system make way for Talos.
+func (o *Operations) leaveRescue(ctx context.Context, run *workflow.Run, how string, leave func(*rescue.Session) error) error {
 	s, _, err := o.server(ctx, run)
 	if err != nil {
 		return err
@@ -27,7 +33,7 @@ func (o *Operations) bootTalos(ctx context.Context, run *workflow.Run) error {
 	session, err := o.session(ctx, run, s)
 	if err != nil {
 		if !before.IsZero() {
-			return nil // it was told to reboot before we died, and is on its way
+			return nil // it was told to before we died, and is on its way
 		}
 		return err
 	}
@@ -35,8 +41,8 @@ func (o *Operations) bootTalos(ctx context.Context, run *workflow.Run) error {
 	if err := run.Set(ctx, rebootKey, o.Now()); err != nil {
 		return err
 	}
-	run.Log(ctx, "rebooting into Talos")
-	return session.Reboot(ctx)
+	run.Log(ctx, "%s", how)
+	return leave(session)
 }
 
 const (

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
@@ -244,31 +243,13 @@ func (o *Operations) noteInstallsItself(ctx context.Context, s fleet.Server, p p
 
 // startKernel leaves the rescue system for the kernel that was loaded.
 func (o *Operations) startKernel(ctx context.Context, run *workflow.Run) error {
-	s, _, err := o.server(ctx, run)
-	if err != nil {
-		return err
-	}
 	var p plan
 	if _, err := run.Get(planKey, &p); err != nil {
 		return err
 	}
-	var before time.Time
-	if _, err := run.Get(rebootKey, &before); err != nil {
-		return err
-	}
-	session, err := o.session(ctx, run, s)
-	if err != nil {
-		if !before.IsZero() {
-			return nil // it was told to before we died, and is on its way
-		}
-		return err
-	}
-	defer session.Close()
-	if err := run.Set(ctx, rebootKey, o.Now()); err != nil {
-		return err
-	}
-	run.Log(ctx, "starting Talos from the rescue system")
-	return session.StartKernel(ctx, kernelOf(run, p).Token)
+	return o.leaveRescue(ctx, run, "starting Talos from the rescue system", func(session *rescue.Session) error {
+		return session.StartKernel(ctx, kernelOf(run, p).Token)
+	})
 }
 
 // toldWhere is a server whose config says where Talos is to install itself, if that sits in maintenance mode with nothing
