@@ -174,7 +174,7 @@ func (o *Operations) loadKernel(ctx context.Context, run *workflow.Run) error {
 			WithHint("log in to the rescue system and look at /run/talos-manager/log")
 	}
 	run.Log(ctx, "Talos' kernel is loaded; disk %s is wiped, Talos will install itself there", p.Disk.ID())
-	return o.noteInstallsItself(ctx, s, p)
+	return o.noteInstalled(ctx, s, p.Disk, fleet.BootKexec)
 }
 
 func kernelOf(run *workflow.Run, p plan) rescue.Kernel {
@@ -230,17 +230,6 @@ func (o *Operations) loadFailed(ctx context.Context, run *workflow.Run, options 
 	return o.writeFailed(ctx, run, p, k.Untouched(status), never, err)
 }
 
-// noteInstallsItself has the config say where Talos is to install itself, from now on: the node keeps it.
-func (o *Operations) noteInstallsItself(ctx context.Context, s fleet.Server, p plan) error {
-	c, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return err
-	}
-	return o.Store.SetInstalled(ctx, s.ID, fleet.Installed{
-		Disk: p.Disk.ID(), Serial: p.Disk.Serial, ClusterID: c.ID, Cluster: c.Name, At: o.Now(), Boot: fleet.BootKexec,
-	})
-}
-
 // startKernel leaves the rescue system for the kernel that was loaded.
 func (o *Operations) startKernel(ctx context.Context, run *workflow.Run) error {
 	var p plan
@@ -252,18 +241,18 @@ func (o *Operations) startKernel(ctx context.Context, run *workflow.Run) error {
 	})
 }
 
-// toldWhere is a server whose config says where Talos is to install itself, if that sits in maintenance mode with nothing
-// of ours on its disk. To a Talos that is installed already, it says nothing new.
+// toldWhere is a server whose config says where Talos is to install itself, if that sits in maintenance mode. To a Talos
+// that is installed already, it says nothing new.
 func (o *Operations) toldWhere(ctx context.Context, run *workflow.Run, s fleet.Server) (fleet.Server, error) {
 	var b boot
 	var p plan
-	if _, err := run.Get(bootKey, &b); err != nil || b.Maintenance == "" || s.Installed.Boot == fleet.BootKexec {
+	if _, err := run.Get(bootKey, &b); err != nil || b.Maintenance == "" {
 		return s, err
 	}
 	if _, err := run.Get(planKey, &p); err != nil || p.Disk.ID() == "" {
 		return s, err
 	}
-	if err := o.noteInstallsItself(ctx, s, p); err != nil {
+	if err := o.noteInstalled(ctx, s, p.Disk, fleet.BootKexec); err != nil {
 		return s, err
 	}
 	return o.Store.Server(ctx, s.ID)

@@ -129,16 +129,14 @@ func disarm(ctx context.Context, run *workflow.Run, session *rescue.Session, fac
 	return nil
 }
 
-// noteInstalled remembers what was written where, once it is proved: the policy wipe-ours goes by it.
-func (o *Operations) noteInstalled(ctx context.Context, s fleet.Server, disk fleet.Disk) error {
+// noteInstalled remembers what was written where: the policy wipe-ours goes by it. Of a Talos that installs itself
+// (BootKexec), the config says where to from now on: the node keeps it.
+func (o *Operations) noteInstalled(ctx context.Context, s fleet.Server, disk fleet.Disk, boot fleet.BootMethod) error {
 	c, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
 	if err != nil {
 		return err
 	}
-	if was := s.Installed; was.Disk == disk.ID() && was.ClusterID == c.ID && was.At.After(s.Facts.At) {
-		return nil
-	}
-	return o.Store.SetInstalled(ctx, s.ID, fleet.Installed{Disk: disk.ID(), Serial: disk.Serial, ClusterID: c.ID, Cluster: c.Name, At: o.Now()})
+	return o.Store.SetInstalled(ctx, s.ID, fleet.Installed{Disk: disk.ID(), Serial: disk.Serial, ClusterID: c.ID, Cluster: c.Name, At: o.Now(), Boot: boot})
 }
 
 // tellChanges says what of a machine is not as it was when it was last asked.

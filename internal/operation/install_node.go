@@ -73,9 +73,6 @@ func (o *Operations) checkNode(ctx context.Context, run *workflow.Run) error {
 	}
 	err = talos.Look(ctx, func(ctx context.Context) error { return o.isTheOne(ctx, run, node, s, p) })
 	if err == nil {
-		if err := o.noteInstalled(ctx, s, p.Disk); err != nil { // a Talos that installed itself is known to have now
-			return err
-		}
 		return o.becomes(ctx, s, fleet.Configured)
 	}
 	if fleet.KindOf(err) != fleet.Unavailable {

@@ -52,7 +52,7 @@ func (o *Operations) writeImage(ctx context.Context, run *workflow.Run) error {
 			WithHint("log in to the rescue system and look at /run/talos-manager/log")
 	}
 	run.Log(ctx, "image of %d MB is on the disk and was read back; %d MB had to be written; SHA-256 of the file: %s", status.Size/1e6, status.Written/1e6, status.SHA256)
-	return o.noteInstalled(ctx, s, p.Disk)
+	return o.noteInstalled(ctx, s, p.Disk, fleet.BootImage)
 }
 
 // writeFailed makes the next attempt a new write, and ends the operation after some, or at once (final): a write that was

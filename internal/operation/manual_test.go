@@ -245,12 +245,20 @@ func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 	if err != nil || s.Facts.UUID != b.m.UUID || len(s.Facts.Disks) != 1 {
 		t.Errorf("its facts are %+v, %v", s.Facts, err)
 	}
+	d := s.Facts.Disks[0]
+	// A Talos that kexec started installed itself here once, and was reset since.
+	if err := l.store.SetInstalled(t.Context(), s.ID, fleet.Installed{Disk: d.ID(), ClusterID: s.Assignment.ClusterID, At: time.Now().Add(-time.Hour), Boot: fleet.BootKexec}); err != nil {
+		t.Fatal(err)
+	}
 	l.engine(t, workflow.Options{})
 	op, err := l.ops.Install(t.Context(), "test", "basement", operation.InstallOptions{Wipe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.succeeds(t, op.ID)
+	if i := l.server(t, "basement").Installed; i.Disk != d.ID() || i.Boot != fleet.BootKexec || i.Cluster != "home" {
+		t.Errorf("its config does not say any more where Talos installs itself: %+v", i)
+	}
 }
 
 func TestAServerOfAnyMakeThatDoesNotComeBackWaitsForSomebody(t *testing.T) {
