@@ -58,11 +58,7 @@ func (o *Operations) checkNode(ctx context.Context, run *workflow.Run) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return err
-	}
-	node, err := o.node(ctx, &cluster, s)
+	node, err := o.ownNode(ctx, s)
 	if err != nil {
 		return err
 	}

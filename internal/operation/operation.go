@@ -134,6 +134,15 @@ func (o *Operations) node(ctx context.Context, cluster *fleet.Cluster, s fleet.S
 	return talos.Open(ctx, config, s.Address(), o.Dial)
 }
 
+// ownNode is node for who has no use for the cluster.
+func (o *Operations) ownNode(ctx context.Context, s fleet.Server) (*talos.Node, error) {
+	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	return o.node(ctx, &cluster, s)
+}
+
 func hash(code string) string {
 	sum := sha256.Sum256([]byte(code))
 	return hex.EncodeToString(sum[:])

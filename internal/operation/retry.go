@@ -83,11 +83,7 @@ func (o *Operations) sameInstall(ctx context.Context, op fleet.Operation, s flee
 
 // cameUp says whether the server runs Talos with its cluster's certificates after all.
 func (o *Operations) cameUp(ctx context.Context, s fleet.Server) bool {
-	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return false
-	}
-	node, err := o.node(ctx, &cluster, s)
+	node, err := o.ownNode(ctx, s)
 	if err != nil {
 		return false
 	}

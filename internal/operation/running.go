@@ -10,11 +10,7 @@ import (
 // RunningConfig reads the machine config that a node runs with now, secrets included. It is what plans compare with;
 // see manage.Running.
 func (o *Operations) RunningConfig(ctx context.Context, s fleet.Server) ([]byte, error) {
-	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return nil, err
-	}
-	node, err := o.node(ctx, &cluster, s)
+	node, err := o.ownNode(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -176,11 +176,7 @@ func (o *Operations) waitRecovered(ctx context.Context, run *workflow.Run) error
 	if err != nil {
 		return err
 	}
-	cluster, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
-	if err != nil {
-		return err
-	}
-	node, err := o.node(ctx, &cluster, s)
+	node, err := o.ownNode(ctx, s)
 	if err != nil {
 		return err
 	}
