@@ -3,11 +3,9 @@ package operation
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
-	"github.com/talos-manager/talos-manager/internal/talos"
 )
 
 // Found is what answers at a server's address.
@@ -99,39 +97,22 @@ func (o *Operations) lookTalos(ctx context.Context, s fleet.Server, facts bool) 
 		Found: FoundNothing, Text: "neither SSH nor Talos answers at " + s.Address(),
 		Hint: "boot the server's rescue system with the program's public key in it (talos-manager ssh-key show prints it), or a Talos image without a config",
 	}
-	brief, cancel := context.WithTimeout(ctx, max(o.pace(knock), 100*time.Millisecond))
-	defer cancel()
-	pin, configured, err := talos.Fingerprint(brief, s.Address(), o.Dial)
+	door := o.door(ctx, s)
 	switch {
-	case configured:
-		return Probed{Found: FoundTalos, Certificate: pin, Text: "a Talos that has a config answers at " + s.Address(), Hint: "reset it first: talosctl reset --reboot puts it into maintenance mode"}
-	case err != nil:
+	case door.configured:
+		return Probed{Found: FoundTalos, Certificate: door.pin, Text: "a Talos that has a config answers at " + s.Address(), Hint: "reset it first: talosctl reset --reboot puts it into maintenance mode"}
+	case door.shut != nil:
 		return nothing
 	}
-	p := Probed{Found: FoundMaintenance, Certificate: pin, Text: "a Talos in maintenance mode answers at " + s.Address()}
+	p := Probed{Found: FoundMaintenance, Certificate: door.pin, Text: "a Talos in maintenance mode answers at " + s.Address()}
 	if !facts {
 		return p
 	}
-	if p.Facts, err = o.maintenanceFacts(ctx, s, pin); err != nil {
+	_, said, err := o.ask(ctx, s, door.pin)
+	if err != nil {
 		p.Text += ", and does not say what machine it is: " + err.Error()
+		return p
 	}
+	p.Facts = said
 	return p
-}
-
-// maintenanceFacts asks a Talos in maintenance mode what machine it runs on. It must present the certificate seen first.
-func (o *Operations) maintenanceFacts(ctx context.Context, s fleet.Server, pin string) (facts fleet.Facts, err error) {
-	node, err := talos.OpenMaintenance(ctx, s.Address(), pin, o.Dial)
-	if err != nil {
-		return facts, err
-	}
-	defer node.Close()
-	err = talos.Look(ctx, func(ctx context.Context) error {
-		facts, err = node.Facts(ctx)
-		return err
-	})
-	if err != nil {
-		return fleet.Facts{}, err
-	}
-	facts.At = o.Now()
-	return facts, nil
 }
