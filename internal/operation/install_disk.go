@@ -181,8 +181,7 @@ func overwriteQuestion(s fleet.Server, disk fleet.Disk, losses []rescue.Loss) st
 	for _, l := range losses {
 		names = append(names, l.Name)
 		what := "disk " + l.Name
-		switch {
-		case l.Name == rescue.AnswerName(disk):
+		if l.Name == rescue.AnswerName(disk) {
 			what += " is not blank, everything on it will be lost"
 		}
 		fmt.Fprintf(&b, "%s: %s.\n", what, strings.Join(l.Lines, "; "))
