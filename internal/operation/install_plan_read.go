@@ -64,6 +64,11 @@ func (o *Operations) underWay(ctx context.Context, in *forecastInput) error {
 			return err
 		}
 		j.hidden, j.from = true, phaseAt(op.Step)
+		if op.Step == "reach the rescue system" || op.Step == "read the facts" { // the restart was ordered
+			for i := range j.costs {
+				j.costs[i].Restart = 0
+			}
+		}
 		in.jobs = append(in.jobs, j)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/provider/robot"
 	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/simulator/factory"
+	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -334,5 +335,22 @@ func TestAServerInOurRescueSystemTakesNoRestart(t *testing.T) {
 	l.succeeds(t, op.ID)
 	if n := b.calls["robot POST /reset"] - used; n != 0 {
 		t.Errorf("the install took %d restarts", n)
+	}
+}
+
+func TestARestartThatWasOrderedIsNotPlannedAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
+	l.machine(t, "control-plane-1").Fault(func(f *world.Faults) { f.RescueNeverComes = true })
+	l.engine(t, workflow.Options{})
+	l.waits(t, l.install(t, "control-plane-1").ID, "the rescue system to ")
+	p, err := l.ops.PlanInstalls(t.Context(), []string{"worker-1"}, operation.InstallOptions{Wipe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(p.Budgets, func(b operation.PlannedBudget) bool { return b.Group == "robot POST /reset" })
+	if i < 0 || p.Budgets[i].Needed != 1 {
+		t.Errorf("one restart is needed: %+v", p.Budgets)
 	}
 }
