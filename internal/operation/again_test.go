@@ -1,7 +1,6 @@
 package operation_test
 
 import (
-	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,13 +25,7 @@ func stoppedAfter(t *testing.T, step string, o operation.InstallOptions) (*lab, 
 	b.boot()
 	b.add(t, manage.NewServer{})
 	l.chooses(t, "serial:B1")
-	var stopped atomic.Bool
-	l.engine(t, workflow.Options{AfterStep: func(op fleet.Operation, at string) error {
-		if op.Kind == operation.KindInstall && at == step && !stopped.Swap(true) {
-			return l.ops.Cancel(context.WithoutCancel(t.Context()), "test", op.ID)
-		}
-		return nil
-	}})
+	l.stopsAfter(t, step)
 	op, err := l.ops.Install(t.Context(), "test", "basement", o)
 	if err != nil {
 		t.Fatal(err)

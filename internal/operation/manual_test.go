@@ -13,7 +13,6 @@ import (
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
-	"github.com/talos-manager/talos-manager/internal/simulator/factory"
 	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
 	"github.com/talos-manager/talos-manager/internal/workflow"
@@ -219,16 +218,7 @@ func TestAnotherHostKeyThanTheOneGivenIsRefused(t *testing.T) {
 func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	b := newBasement(t, l, "192.0.2.10", "", nil)
-	spec, err := l.sim.Factory.ImageSpec(factory.Vanilla, "v1.14.1", "metal", "amd64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := world.InstallImage(b.m.Disks[0], spec); err != nil {
-		t.Fatal(err)
-	}
-	b.m.PowerOn()
-	b.add(t, manage.NewServer{})
+	b := basementInMaintenance(t, l)
 	for deadline := time.Now().Add(60 * time.Second * slower); ; <-time.After(20 * time.Millisecond) {
 		p, err := l.ops.Probe(t.Context(), "basement")
 		if err != nil {

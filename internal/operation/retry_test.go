@@ -102,6 +102,18 @@ func TestAFailedInstallIsTriedAgainFromWhereverItStopped(t *testing.T) {
 	}
 }
 
+// stopsAfter runs an engine, and cancels the first install at the end of a step.
+func (l *lab) stopsAfter(t *testing.T, step string) {
+	t.Helper()
+	var stopped atomic.Bool
+	l.engine(t, workflow.Options{AfterStep: func(op fleet.Operation, at string) error {
+		if op.Kind == operation.KindInstall && at == step && !stopped.Swap(true) {
+			return l.ops.Cancel(context.WithoutCancel(t.Context()), "test", op.ID)
+		}
+		return nil
+	}})
+}
+
 // A person stops an install in the middle of a step, and thinks better of it.
 func TestAnInstallIsStoppedAtAnyStepAndTriedAgain(t *testing.T) {
 	t.Parallel()
@@ -113,13 +125,7 @@ func TestAnInstallIsStoppedAtAnyStepAndTriedAgain(t *testing.T) {
 			t.Parallel()
 			l := newLabWith(t, quick, rescuehost.Options{})
 			l.cluster(t, nil, []string{"control-plane-1"})
-			var stopped atomic.Bool
-			l.engine(t, workflow.Options{AfterStep: func(op fleet.Operation, at string) error {
-				if op.Kind == operation.KindInstall && at == step && !stopped.Swap(true) {
-					return l.ops.Cancel(context.WithoutCancel(t.Context()), "test", op.ID)
-				}
-				return nil
-			}})
+			l.stopsAfter(t, step)
 			op := l.finish(t, l.install(t, "control-plane-1").ID, 60*time.Second)
 			if op.State != fleet.Cancelled || op.Step != step {
 				t.Fatalf("%s at %q", op.State, op.Step)
