@@ -364,16 +364,17 @@ func (o *Operations) readMaintenance(ctx context.Context, run *workflow.Run, s f
 	} else if err := unexpected(s, facts); err != nil {
 		return o.notAllFound(err, run.StepStarted())
 	}
-	if s.UUIDOverride != "" { // what Talos says is the override
-		facts.UUID = s.Facts.UUID
-	}
-	facts = withOld(facts, s.Facts)
+	facts = withOld(facts, s)
 	run.Log(ctx, "Talos %s in maintenance mode: %s %s, %d cores, %d GB memory, UUID %s, %s", version.Tag, facts.Manufacturer, facts.Product, facts.Cores, facts.MemoryBytes>>30, facts.UUID, diskNames(facts))
 	return o.Store.SetFacts(ctx, s.ID, facts)
 }
 
-// withOld keeps what Talos does not tell as the rescue system told it.
-func withOld(facts, old fleet.Facts) fleet.Facts {
+// withOld keeps what Talos does not tell of a server as the rescue system told it.
+func withOld(facts fleet.Facts, s fleet.Server) fleet.Facts {
+	old := s.Facts
+	if s.UUIDOverride != "" { // what Talos says is the override
+		facts.UUID = old.UUID
+	}
 	facts.Board, facts.Firmware, facts.SecureBoot, facts.UEFI = old.Board, old.Firmware, old.SecureBoot, old.UEFI
 	facts.Gateway, facts.Gateway6, facts.DHCP, facts.Dmidecode = old.Gateway, old.Gateway6, old.DHCP, old.Dmidecode
 	return facts

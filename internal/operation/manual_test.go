@@ -215,10 +215,9 @@ func TestAnotherHostKeyThanTheOneGivenIsRefused(t *testing.T) {
 	l.succeeds(t, l.install(t, "basement").ID)
 }
 
-func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	b := basementInMaintenance(t, l)
+// tells waits until the basement's Talos in maintenance mode says what machine it is.
+func (l *lab) tells(t *testing.T) {
+	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second * slower); ; <-time.After(20 * time.Millisecond) {
 		p, err := l.ops.Probe(t.Context(), "basement")
 		if err != nil {
@@ -231,6 +230,32 @@ func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
 			t.Fatalf("found %+v", p)
 		}
 	}
+}
+
+// What Talos does not know of a machine stays known, and the UUID that META gives it is not taken for the board's.
+func TestAProbeOfMaintenanceModeKeepsWhatTheRescueSystemTold(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	b := basementInMaintenance(t, l)
+	s := l.server(t, "basement")
+	const board = "4c4c4544-0042-3510-8050-b4c04f384833"
+	if err := l.store.SetFacts(t.Context(), s.ID, fleet.Facts{At: time.Now(), UUID: board, Firmware: "bios", Gateway: "192.0.2.254"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.store.SetUUIDOverride(t.Context(), s.ID, b.m.UUID); err != nil {
+		t.Fatal(err)
+	}
+	l.tells(t)
+	if f := l.server(t, "basement").Facts; f.UUID != board || f.Firmware != "bios" || f.Gateway != "192.0.2.254" || len(f.Disks) != 1 {
+		t.Errorf("its facts are %+v", f)
+	}
+}
+
+func TestAMachineInMaintenanceModeIsInstalledByPush(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	b := basementInMaintenance(t, l)
+	l.tells(t)
 	s, err := l.store.Server(t.Context(), "basement")
 	if err != nil || s.Facts.UUID != b.m.UUID || len(s.Facts.Disks) != 1 {
 		t.Errorf("its facts are %+v, %v", s.Facts, err)

@@ -113,6 +113,8 @@ func (o *Operations) lookTalos(ctx context.Context, s fleet.Server, facts bool) 
 		p.Text += ", and does not say what machine it is: " + err.Error()
 		return p
 	}
-	p.Facts = said
+	if p.Facts = said; said.UUID == s.NodeUUID() { // of another machine, nothing is known
+		p.Facts = withOld(said, s)
+	}
 	return p
 }
