@@ -88,9 +88,6 @@ func macs(nics []NIC) []string {
 
 // compareDisks tells disks that went from those that came. One that went while one came of its size was exchanged.
 func compareDisks(old, new []Disk, say func(string, string, ...any)) {
-	if len(old) == 0 && len(new) == 0 {
-		return
-	}
 	gone, came := without(old, new), without(new, old)
 	for _, g := range gone {
 		i := slices.IndexFunc(came, func(c Disk) bool { return c.SizeBytes == g.SizeBytes && c.Rotational == g.Rotational })

@@ -13,13 +13,14 @@ import (
 // providers are never used as ours.
 func NewID() string { return xid.New().String() }
 
-// Provider is where a server is rented.
+// Provider is where a server comes from.
 type Provider string
 
 // The providers.
 const (
 	HetznerCloud Provider = "hetzner_cloud" // names as in the reference application
 	HetznerRobot Provider = "hetzner_robot"
+	Manual       Provider = "manual" // somebody added the server by address: it is reached, never ordered, armed or reset
 )
 
 // Architecture of a server's processors, in Go's and Talos' words.

@@ -2,9 +2,6 @@ package fleet
 
 import "time"
 
-// Manual is the provider of servers that somebody added by address: they are reached, never ordered, armed or reset.
-const Manual Provider = "manual"
-
 // DiskPolicy says what an install may overwrite without asking. What it may not, it asks for by serial number.
 type DiskPolicy string
 
