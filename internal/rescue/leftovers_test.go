@@ -48,6 +48,24 @@ func installOld(t testing.TB, d *world.Disk, config string) {
 	}
 }
 
+func TestTheClusterOfATalosThatKeepsItInDocumentsIsKnown(t *testing.T) {
+	r := newRig(t, rescuehost.Options{}, func(s *world.Spec) {
+		installOld(t, s.Disks[1], "version: v1alpha1\nmachine: {}\n---\napiVersion: v1alpha1\nkind: DiscoveryServiceConfig\nendpoint: https://discovery.talos.dev/\n---\n"+
+			"apiVersion: v1alpha1\nkind: DiscoveryIdentityConfig\nclusterID: b2xkIGNsdXN0ZXI=\n---\napiVersion: v1alpha1\nkind: KubeClusterConfig\nclusterName: old\nendpoint: https://198.51.100.7:6443\n")
+	})
+	f, err := r.open(t).Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := f.Disk("serial:B")
+	if d.Talos == nil || d.Talos.ClusterID != "b2xkIGNsdXN0ZXI=" || d.Talos.String() != "Talos of cluster old (https://198.51.100.7:6443)" {
+		t.Fatalf("the earlier Talos is %+v", d.Talos)
+	}
+	if only, why := rescue.OnlyTalos(f, d, "prod", ""); only || !strings.Contains(why, "of cluster old") {
+		t.Errorf("it may be overwritten without a question: %s", why)
+	}
+}
+
 func TestWhatWouldWinTheBootIsHiddenAndNothingElse(t *testing.T) {
 	o := rescuehost.Options{BootEntries: []rescuehost.BootEntry{
 		{Label: "debian", PartUUID: "11111111-2222-4333-8444-555555555555", Loader: `\EFI\debian\shimx64.efi`},

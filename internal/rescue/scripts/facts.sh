@@ -99,7 +99,8 @@ look() {
 }
 
 # shellcheck disable=SC2317 # look calls it
-# talos prints the names in the config of an earlier Talos, whatever its indentation.
+# talos prints the names in the config of an earlier Talos, whatever its indentation. Since 1.14 they stand in documents of
+# their own.
 talos() {
 	[ -f config.yaml ] || return 0
 	{
@@ -107,7 +108,10 @@ talos() {
 			s/^ \{1,8\}clusterName: */cluster=/p
 			s/^ \{1,4\}id: */id=/p
 			/^ *controlPlane:/,/endpoint:/s/^ *endpoint: */endpoint=/p
-		}' config.yaml | head -c 2000
+		}
+		s/^clusterName: */cluster=/p
+		s/^clusterID: */id=/p
+		/^kind: KubeClusterConfig/,/^---/s/^endpoint: */endpoint=/p' config.yaml | head -c 2000
 		sed -n '/^machine:/,/^[a-z-]/{
 			/^ *network:/,$s/^ \{2,8\}hostname: */hostname=/p
 		}
