@@ -56,6 +56,11 @@ func KillIn(t *testing.T, setup func(t *testing.T) Scenario, steps []string) {
 	if len(points) == 0 {
 		t.Fatal("the operation has no point at which it can be killed")
 	}
+	for _, step := range steps {
+		if !slices.ContainsFunc(points, func(p Point) bool { return p.in(step) }) {
+			t.Errorf("the operation has no point in step %q", step)
+		}
+	}
 	for _, p := range points {
 		if len(steps) > 0 && !slices.ContainsFunc(steps, p.in) {
 			continue
