@@ -131,6 +131,8 @@ func OnlyTalos(f fleet.Facts, d fleet.Disk, cluster, clusterID string) (only boo
 		return false, "the STATE of its Talos cannot be read"
 	case d.Talos.Cluster != "" && d.Talos.Cluster != cluster:
 		return false, fmt.Sprintf("its Talos is of cluster %s, and we installed it for %s", d.Talos.Cluster, cluster)
+	case d.Talos.Cluster == "" && d.Talos.ClusterID != clusterID && d.Talos.ClusterID != "": // older configs of workers have no name
+		return false, fmt.Sprintf("its Talos has a cluster, and not certainly %s", cluster)
 	case d.Talos.ClusterID != "" && clusterID != "" && d.Talos.ClusterID != clusterID:
 		return false, fmt.Sprintf("its Talos is of another cluster that is called %s, too", cluster)
 	}

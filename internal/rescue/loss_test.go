@@ -99,6 +99,10 @@ func TestOursIsOnlyWhatWeWroteAndNothingBesides(t *testing.T) {
 		{"somebody put something else there", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) { d.Talos = nil }, "no Talos"},
 		{"a Talos of somebody else", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) { d.Talos.Cluster = "stage" }, "of cluster stage"},
 		{"a cluster of the same name", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) { d.Talos.ClusterID = "x" }, "another cluster that is called prod"},
+		{"a worker", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) { d.Talos.Cluster = "" }, ""},
+		{"a worker of another cluster", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
+			d.Talos = &fleet.EarlierTalos{ClusterID: "x"}
+		}, "not certainly prod"},
 		{"STATE is damaged", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
 			d.Talos = &fleet.EarlierTalos{Unreadable: true}
 		}, "cannot be read"},
@@ -121,6 +125,10 @@ func TestOursIsOnlyWhatWeWroteAndNothingBesides(t *testing.T) {
 		if ours != (tc.text == "") || !strings.Contains(why, tc.text) {
 			t.Errorf("%s: %v, %s", tc.why, ours, why)
 		}
+	}
+	worker := fleet.Disk{Name: "sda", Talos: &fleet.EarlierTalos{ClusterID: "id"}}
+	if only, why := OnlyTalos(fleet.Facts{}, worker, "prod", ""); only || !strings.Contains(why, "not certainly prod") {
+		t.Errorf("a worker of a cluster whose id nobody knows: %v, %s", only, why)
 	}
 }
 
