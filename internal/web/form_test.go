@@ -1,13 +1,16 @@
 package web_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
@@ -169,6 +172,41 @@ func TestOverwritingUnaskedWantsTheServersName(t *testing.T) {
 	if p.has(t, "Queued", "Cancel that operation to do something else"); p.hasForm(action) {
 		t.Error("a second install is offered")
 	}
+}
+
+func TestAnInstallIsOrderedAsItIsFilledIn(t *testing.T) {
+	l := newLab(t)
+	l.accounts(t)
+	l.rent(t, "control-plane-1")
+	l.assign(t, "control-plane-1", l.prod(t))
+	s := l.serverNamed(t, "control-plane-1")
+	page, action := "/servers/"+s.ID, "/servers/"+s.ID+"/install"
+	l.get(t, page, http.StatusOK).has(t, "control-plane-1 is restarted by force into the rescue system; then")
+	fill := url.Values{"boot": {"kexec"}, "delivery": {"push"}, "viaManager": {"true"}, "overrideUUID": {"true"}, "staticNetwork": {"true"}}
+	l.submit(t, l.get(t, page, http.StatusOK), action, fill, http.StatusOK)
+	op := l.operationsOf(t, s.Name)
+	if len(op) != 1 {
+		t.Fatalf("operations: %+v", op)
+	}
+	c, err := l.store.ClaimOperation(t.Context(), op[0].ID, "test", time.Now(), time.Minute)
+	must(t, err)
+	var got operation.InstallOptions
+	must(t, json.Unmarshal(c.Input, &got))
+	if want := (operation.InstallOptions{Boot: fleet.BootKexec, Delivery: fleet.Push, ViaManager: true, OverrideUUID: true, StaticNetwork: true}); got != want {
+		t.Errorf("ordered was %+v, want %+v", got, want)
+	}
+}
+
+// Nobody but a person starts the rescue system of a server that was added by hand.
+func TestAServerThatWasAddedByHandIsNotSaidToBeRestarted(t *testing.T) {
+	l := newLab(t)
+	a, err := l.store.CreateAccount(t.Context(), fleet.Account{Name: "manual", Provider: fleet.Manual})
+	must(t, err)
+	s, err := l.store.AddServer(t.Context(), fleet.Server{AccountID: a.ID, Provider: fleet.Manual, ProviderID: "192.0.2.10:22", Name: "rack-7", IPv4: "192.0.2.10", Architecture: fleet.AMD64})
+	must(t, err)
+	p := l.get(t, "/servers/"+s.ID, http.StatusOK)
+	p.has(t, "SSH at 192.0.2.10:22", "rack-7 is waited for until somebody has booted its rescue system")
+	p.hasNot(t, "by force")
 }
 
 func TestAServerIsAssignedByItsDisk(t *testing.T) {

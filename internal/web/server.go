@@ -236,6 +236,7 @@ func (s *site) installServer(w http.ResponseWriter, r *http.Request) error {
 	_, err = s.Operations.Install(r.Context(), access.Actor(r.Context()), v.ID, operation.InstallOptions{
 		Wipe: wipe, ImageSHA256: strings.TrimSpace(r.PostFormValue("sha256")), ViaManager: r.PostFormValue("viaManager") == "true",
 		OverrideUUID: r.PostFormValue("overrideUUID") == "true", StaticNetwork: r.PostFormValue("staticNetwork") == "true",
+		Boot: fleet.BootMethod(r.PostFormValue("boot")), Delivery: fleet.Delivery(r.PostFormValue("delivery")),
 	})
 	if err != nil {
 		return s.again(w, r, s.server, err)
