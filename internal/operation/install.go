@@ -181,6 +181,7 @@ type plan struct {
 	Kernel      string           `json:"kernel,omitempty"`
 	Initramfs   string           `json:"initramfs,omitempty"`
 	CommandLine string           `json:"commandLine,omitempty"`
+	NoKexec     bool             `json:"noKexec,omitempty"` // the machine cannot start another kernel: the next attempt decides anew
 	// Rivals are what on other disks would win over Talos, Agreed is the question that was answered with yes.
 	Rivals []rescue.Rival `json:"rivals,omitempty"`
 	Agreed string         `json:"agreed,omitempty"`

@@ -64,12 +64,13 @@ func (o *Operations) chooseBoot(ctx context.Context, run *workflow.Run, s fleet.
 		p.Boot = fleet.BootKexec
 		return false, o.mayKexec(s)
 	}
-	if options.Boot != fleet.BootAuto || p.Boot != "" {
+	if options.Boot != fleet.BootAuto || p.Boot != "" && !p.NoKexec {
 		return false, nil
 	}
-	var why string
-	p.Boot, why, err = o.betterBoot(ctx, s)
-	if err != nil {
+	why := "the machine cannot start another kernel"
+	if p.NoKexec {
+		p.Boot, p.NoKexec = fleet.BootImage, false
+	} else if p.Boot, why, err = o.betterBoot(ctx, s); err != nil {
 		return false, err
 	}
 	run.Log(ctx, "Talos is to boot by %s: %s", p.Boot, why)
@@ -220,11 +221,11 @@ func (o *Operations) startLoading(ctx context.Context, run *workflow.Run, sessio
 }
 
 // loadFailed is writeFailed for a kernel. A machine that cannot start another one gets the image, if that was left to us,
-// when the operation is taken up again.
+// when the operation is taken up again; until then its steps are as they were.
 func (o *Operations) loadFailed(ctx context.Context, run *workflow.Run, options InstallOptions, p plan, k rescue.Kernel, status rescue.WriteStatus, err error) error {
 	never := k.Unable(status)
 	if never && options.Boot == fleet.BootAuto {
-		p.Boot = fleet.BootImage
+		p.NoKexec = true
 		err = fleet.Errorf(fleet.KindOf(err), "%w", err).WithHint("the next attempt writes the image: talos-manager operation retry %s", run.ID())
 	}
 	return o.writeFailed(ctx, run, p, k.Untouched(status), never, err)

@@ -89,6 +89,54 @@ func TestAKexecInstallSurvivesDeathAtEveryPoint(t *testing.T) {
 	}, steps)
 }
 
+// restarted takes restarts from the account's budget.
+func (l *lab) restarted(t *testing.T, times int) {
+	t.Helper()
+	account := l.server(t, "control-plane-1").AccountID
+	for range times {
+		if _, err := l.store.TakeCall(t.Context(), account, "robot POST /reset", 50, time.Hour, false, l.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Which machine can start no other kernel is known when it tried. Wherever the program dies meanwhile, it says what comes
+// next, and that comes next.
+func TestAMachineThatCannotStartAKernelGetsTheImageNext(t *testing.T) {
+	t.Parallel()
+	workflowtest.KillIn(t, func(t *testing.T) workflowtest.Scenario {
+		l := newLab(t)
+		l.cluster(t, []string{"control-plane-1"}, nil)
+		l.machine(t, "control-plane-1").MemoryBytes = 1800 << 20
+		l.restarted(t, 46)
+		return workflowtest.Scenario{
+			Journal: l.store,
+			Engine:  l.newEngine,
+			Begin: func(ctx context.Context, _ *workflow.Engine) (string, error) {
+				op, err := l.ops.Install(ctx, "test", "control-plane-1", operation.InstallOptions{Boot: fleet.BootAuto})
+				return op.ID, err
+			},
+			Within: 60 * time.Second,
+			Check: func(t *testing.T, op fleet.Operation) {
+				if op.State != fleet.Failed || op.Step != "load Talos' kernel" || !strings.Contains(op.Error, "nothing was changed") || !strings.Contains(op.Hint, "the next attempt writes the image") {
+					l.dump(t, op)
+					t.Fatalf("it is %s at %q", op.State, op.Step)
+				}
+				if s := l.server(t, "control-plane-1"); s.State != fleet.Known {
+					t.Errorf("nothing was changed, and the server is %s", s.State)
+				}
+				if err := l.ops.Retry(t.Context(), "test", op.ID); err != nil {
+					t.Fatal(err)
+				}
+				op = l.succeeds(t, op.ID)
+				if !slices.ContainsFunc(op.Steps, func(s fleet.OperationStep) bool { return s.Name == "write the image" && s.State == fleet.Succeeded }) {
+					t.Errorf("its steps are %+v", op.Steps)
+				}
+			},
+		}
+	}, []string{"load Talos' kernel"})
+}
+
 func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {
 	t.Parallel()
 	for _, try := range []struct {
@@ -103,15 +151,7 @@ func TestBootIsDecidedByTheRestartsThatAreLeft(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			l.cluster(t, []string{"control-plane-1"}, nil)
-			s, err := l.store.Server(t.Context(), "control-plane-1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range try.taken {
-				if _, err := l.store.TakeCall(t.Context(), s.AccountID, "robot POST /reset", 50, time.Hour, false, l.now()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			l.restarted(t, try.taken)
 			l.engine(t, workflow.Options{})
 			op, err := l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{Wipe: true, Boot: fleet.BootAuto})
 			if err != nil {
