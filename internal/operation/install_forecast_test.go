@@ -108,6 +108,23 @@ func TestWorkersWaitForTheBootstrap(t *testing.T) {
 	}
 }
 
+// An install that is under way goes on from the phase that its step is of.
+func TestEveryStepOfAnInstallHasItsPhase(t *testing.T) {
+	for _, boot := range []fleet.BootMethod{fleet.BootImage, fleet.BootKexec} {
+		at := 0
+		for _, step := range New(Env{}).installSteps(boot) {
+			next := phaseAt(step.Name)
+			if next < at || next > at+1 {
+				t.Errorf("%s: %q is of phase %d, the step before it of %d", boot, step.Name, next, at)
+			}
+			at = next
+		}
+		if at != atJoin {
+			t.Errorf("%s: it ends in phase %d", boot, at)
+		}
+	}
+}
+
 func TestAWorkerWithoutAControlPlaneNeverEnds(t *testing.T) {
 	p := forecastOf("w-1").forecast()
 	if !p.End.IsZero() || !p.Servers[0].End.IsZero() || len(p.Servers[0].Problems) != 1 {

@@ -79,7 +79,7 @@ func phaseAt(step string) int {
 	switch step {
 	case "boot the rescue system", "reach the rescue system", "read the facts":
 		return atRescue
-	case "choose the disk", "write the image", "write the boot data", "load Talos' kernel":
+	case "choose the disk", "release the disk", "write the image", "write the boot data", "load Talos' kernel", "clear the way for the boot":
 		return atWrite
 	case "boot Talos", "start Talos' kernel", "hand over the config":
 		return atBoot
