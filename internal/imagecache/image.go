@@ -106,6 +106,11 @@ func (i *image) hold(w wanted, now time.Time) {
 func (i *image) letGo() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	return i.heldByOneLess()
+}
+
+// heldByOneLess is letGo for who holds i.mu.
+func (i *image) heldByOneLess() error {
 	i.holders--
 	if i.holders > 0 || i.file == nil {
 		return nil
@@ -131,20 +136,20 @@ func (i *image) start(forget time.Duration) bool {
 // stop ends the work on an image, with the reason why it is not whole.
 func (i *image) stop(err error) {
 	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.working, i.known, i.err, i.erred = false, false, err, time.Now()
 	i.tell()
-	i.mu.Unlock()
-	i.letGo()
+	i.heldByOneLess()
 }
 
-// finish gives out the rest.
+// finish gives out the rest. Who has it finds the image let go: it may make way for the next at once.
 func (i *image) finish() {
 	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.working, i.whole, i.known = false, true, true
 	i.have, i.asked = i.facts.Size, time.Now()
 	i.tell()
-	i.mu.Unlock()
-	i.letGo()
+	i.heldByOneLess()
 }
 
 // came says how much there is. The last byte is kept back until the whole was proved.
