@@ -18,7 +18,8 @@ import (
 
 // Facts asks a node what machine it runs on, in the rescue system's words as far as it knows them: firmware, arrays
 // and boot entries it does not tell. UUID is what META makes of it, if META overrides the board's. A node in
-// maintenance mode answers too: all of it is open to os:reader, whose rights everybody has there (recorded from 1.13).
+// maintenance mode answers too: all of it is open to os:reader, whose rights everybody has there (recorded from 1.13; before
+// that: ReadOnlyWithAdminOnSiderolink of internal/app/machined/pkg/controllers/runtime/maintenance_service.go).
 func (n *Node) Facts(ctx context.Context) (fleet.Facts, error) {
 	var f fleet.Facts
 	for _, ask := range []func(context.Context, *fleet.Facts) error{n.board, n.memory, n.cards, n.disks} {
@@ -89,8 +90,12 @@ func (n *Node) cards(ctx context.Context, f *fleet.Facts) error {
 
 func (n *Node) disks(ctx context.Context, f *fleet.Facts) error {
 	all, err := safe.StateListAll[*block.Disk](ctx, n.c.COSI)
+	if err = n.fail("disks", err); fleet.KindOf(err) == fleet.Forbidden { // everybody may read them where they are known
+		return fleet.Errorf(fleet.Refused, "%w: Talos tells of its disks since 1.8", err).
+			WithHint("install a newer Talos, or have the machine fetch its config")
+	}
 	if err != nil {
-		return n.fail("disks", err)
+		return err
 	}
 	volumes, err := safe.StateListAll[*block.DiscoveredVolume](ctx, n.c.COSI)
 	if err != nil {

@@ -176,7 +176,7 @@ func TestTheFingerprintIsTheOneThatTalosShows(t *testing.T) {
 
 // A config is pushed to a machine only if it runs what was installed: each Talos tells that in its own way.
 func TestAMachineInMaintenanceModeTellsItsVersionAsFarAsItsTalosDoes(t *testing.T) {
-	for version, want := range map[string]string{"v1.14.1": "v1.14.1", "v1.12.3": "v1.12.3", "v1.10.0": "v1.10.0", "v1.9.6": ""} {
+	for version, want := range map[string]string{"v1.14.1": "v1.14.1", "v1.12.3": "v1.12.3", "v1.10.0": "v1.10.0", "v1.9.6": "", "v1.7.7": ""} {
 		t.Run(version, func(t *testing.T) {
 			l := newLab(t)
 			l.cluster.TalosVersion = version
@@ -185,7 +185,13 @@ func TestAMachineInMaintenanceModeTellsItsVersionAsFarAsItsTalosDoes(t *testing.
 			if v, err := n.Version(t.Context()); err != nil || v.Tag != want {
 				t.Errorf("it says %+v, %v", v, err)
 			}
-			if f, err := n.Facts(t.Context()); err != nil || len(f.Disks) != 1 {
+			f, err := n.Facts(t.Context())
+			switch {
+			case version == "v1.7.7":
+				if fleet.KindOf(err) != fleet.Refused || fleet.HintOf(err) == "" {
+					t.Errorf("without its disks it is not known: %v", err)
+				}
+			case err != nil || len(f.Disks) != 1:
 				t.Errorf("facts %+v, %v", f, err)
 			}
 		})
