@@ -358,14 +358,14 @@ func (o *Operations) readMaintenance(ctx context.Context, run *workflow.Run, s f
 	}
 	if s.Facts.At.IsZero() {
 		if answer, ok := run.Answer(); !ok || !strings.EqualFold(strings.TrimSpace(answer), facts.UUID) {
-			return workflow.Ask(fmt.Sprintf("The machine in maintenance mode at %s would get the secrets of the cluster, and nothing is known of server %s to compare it with. It says: %s %s, UUID %s, %s, %s; its certificate is %s, its screen shows it. If it is the server, answer with its UUID",
-				s.Address(), s.Name, facts.Manufacturer, facts.Product, facts.UUID, cards(facts), diskNames(facts), pin))
+			return workflow.Ask(fmt.Sprintf("The machine in maintenance mode at %s would get the secrets of the cluster, and nothing is known of server %s to compare it with. It says: %s %s, UUID %s, %s, disks %s; its certificate is %s, its screen shows it. If it is the server, answer with its UUID",
+				s.Address(), s.Name, facts.Manufacturer, facts.Product, facts.UUID, cards(facts), rescue.Describe(facts.Disks), pin))
 		}
 	} else if err := unexpected(s, facts); err != nil {
 		return o.notAllFound(err, run.StepStarted())
 	}
 	facts = withOld(facts, s)
-	run.Log(ctx, "Talos %s in maintenance mode: %s %s, %d cores, %d GB memory, UUID %s, %s", version.Tag, facts.Manufacturer, facts.Product, facts.Cores, facts.MemoryBytes>>30, facts.UUID, diskNames(facts))
+	run.Log(ctx, "Talos %s in maintenance mode: %s %s, %d cores, %d GB memory, UUID %s, disks %s", version.Tag, facts.Manufacturer, facts.Product, facts.Cores, facts.MemoryBytes>>30, facts.UUID, rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)
 }
 
@@ -386,12 +386,4 @@ func cards(f fleet.Facts) string {
 		all = append(all, n.MAC)
 	}
 	return "network cards " + strings.Join(all, ", ")
-}
-
-func diskNames(f fleet.Facts) string {
-	var all []string
-	for _, d := range f.Disks {
-		all = append(all, fmt.Sprintf("%s (%s, %d GB)", d.ID(), d.Model, d.SizeBytes/1e9))
-	}
-	return "disks " + strings.Join(all, ", ")
 }

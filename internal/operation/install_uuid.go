@@ -2,9 +2,10 @@ package operation
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/workflow"
@@ -72,15 +73,11 @@ func (o *Operations) uniqueUUID(ctx context.Context, s fleet.Server) error {
 	return nil
 }
 
-// newUUID makes a random UUID (RFC 9562, version 4) that Talos can make a disk key of.
+// newUUID makes a random UUID that Talos can make a disk key of.
 func newUUID() string {
 	for {
-		var b [16]byte
-		rand.Read(b[:])
-		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-		uuid := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-		if fleet.CheckUUID("", uuid) == nil {
-			return uuid
+		if id := uuid.NewString(); fleet.CheckUUID("", id) == nil {
+			return id
 		}
 	}
 }
