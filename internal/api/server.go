@@ -170,7 +170,7 @@ func (a *api) removeServer(ctx context.Context, in *ByRef) (*nothing, error) {
 }
 
 func (a *api) probeServer(ctx context.Context, in *ByRef) (*body[client.Probed], error) {
-	p, err := a.Operations.Probe(ctx, in.Ref)
+	p, err := a.Operations.Probe(ctx, access.Actor(ctx), in.Ref)
 	out := client.Probed{Found: string(p.Found), Text: p.Text, Hint: p.Hint, HostKey: p.HostKey, Certificate: p.Certificate}
 	if !p.Facts.At.IsZero() {
 		out.Facts = facts(p.Facts)

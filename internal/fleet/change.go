@@ -39,13 +39,14 @@ func CompareFacts(old, new Facts) []Change {
 	}
 	// The kernel's share differs by some megabytes between kernels; a module that is gone is a gigabyte at least.
 	if old.MemoryBytes-new.MemoryBytes > max(512<<20, old.MemoryBytes/32) {
-		say(ChangedMemory, "its memory was %d GB and is %d GB now", gib(old.MemoryBytes), gib(new.MemoryBytes))
+		say(ChangedMemory, "its memory was %d GB and is %d GB now", GiB(old.MemoryBytes), GiB(new.MemoryBytes))
 	}
 	compareDisks(old.Disks, new.Disks, say)
 	return all
 }
 
-func gib(n int64) int64 { return (n + 1<<29) >> 30 }
+// GiB is a size of memory as people know it: a little of it is the firmware's, so it is rounded.
+func GiB(n int64) int64 { return (n + 1<<29) >> 30 }
 
 // compareBoard looks at what an exchange of the mainboard changes.
 func compareBoard(old, new Facts, say func(string, string, ...any)) {

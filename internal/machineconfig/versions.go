@@ -43,7 +43,7 @@ func CheckTalos(version string) error {
 	if err := readVersions(version, DefaultKubernetes()); err != nil {
 		return err
 	}
-	if later(version, NewestTalos()) {
+	if Later(version, NewestTalos()) {
 		return fleet.Errorf(fleet.Invalid, "Talos %s is newer than this program, which knows versions up to %s", version, NewestTalos()).WithHint("install a newer talos-manager")
 	}
 	return nil
@@ -54,14 +54,14 @@ func CheckUpgrade(from, to string) error {
 	if err := errors.Join(CheckTalos(from), CheckTalos(to)); err != nil {
 		return err
 	}
-	if later(from, to) {
+	if Later(from, to) {
 		return fleet.Errorf(fleet.Invalid, "Talos %s is older than %s, from which the upgrade is to be", to, from).WithHint("name the older one first")
 	}
 	return nil
 }
 
-// later compares the minors of two versions; false where one is none.
-func later(a, b string) bool {
+// Later says whether the minor of Talos version a is later than that of b; false where one is no version.
+func Later(a, b string) bool {
 	x, err := contractOf(a)
 	if err != nil {
 		return false

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/store"
 	"github.com/talos-manager/talos-manager/internal/workflow"
@@ -95,6 +96,14 @@ func (o *Operations) bootValuesFor(ctx context.Context, s fleet.Server, options 
 	}
 	if !options.StaticNetwork {
 		return values, nil
+	}
+	c, err := o.Store.Cluster(ctx, s.Assignment.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	if machineconfig.Later("v1.9.0", c.TalosVersion) { // it does not know a link by its enx… name
+		return nil, fleet.Errorf(fleet.Refused, "Talos %s of cluster %s cannot take a static network for server %s from META: Talos before v1.9 does not find the network card by its MAC address", c.TalosVersion, c.Name, s.Name).
+			WithHint("install a later Talos, or have a DHCP server answer the machine")
 	}
 	n, err := o.staticNetwork(ctx, s)
 	if err != nil {

@@ -23,6 +23,9 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := o.identify(ctx, run, s); err != nil {
 		return err
 	}
+	if _, err := o.bootValues(ctx, run, s); err != nil { // while nothing is lost yet
+		return err
+	}
 	disk, err := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
 	if err != nil {
 		return err

@@ -141,16 +141,28 @@ func (o *Operations) noteInstalled(ctx context.Context, s fleet.Server, disk fle
 
 // tellChanges says what of a machine is not as it was when it was last asked.
 func (o *Operations) tellChanges(ctx context.Context, run *workflow.Run, s fleet.Server, facts fleet.Facts) error {
-	for _, c := range fleet.CompareFacts(s.Facts, facts) {
+	changes, err := o.noteChanges(ctx, run.Operation().Actor, s, facts)
+	for _, c := range changes {
 		run.Warn(ctx, "%s", c.Text)
-		if err := o.audit(ctx, run.Operation().Actor, "server.changed", "server", s.ID, c.What+": "+c.Text); err != nil {
-			return err
-		}
+	}
+	if err != nil {
+		return err
 	}
 	if off := facts.ClockOffset; off.Abs() > clockTolerated {
 		run.Warn(ctx, "its clock is off by %s: certificates may count as not valid yet, or not any more", off.Round(time.Second))
 	}
 	return nil
+}
+
+// noteChanges keeps for good what of a machine is not as it was when it was last asked.
+func (o *Operations) noteChanges(ctx context.Context, actor string, s fleet.Server, facts fleet.Facts) ([]fleet.Change, error) {
+	changes := fleet.CompareFacts(s.Facts, facts)
+	for _, c := range changes {
+		if err := o.audit(ctx, actor, "server.changed", "server", s.ID, c.What+": "+c.Text); err != nil {
+			return changes, err
+		}
+	}
+	return changes, nil
 }
 
 // clockTolerated is how far a machine's clock may be off without a word.

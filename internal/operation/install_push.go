@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/provider"
 	"github.com/talos-manager/talos-manager/internal/rescue"
 	"github.com/talos-manager/talos-manager/internal/talos"
@@ -193,6 +194,12 @@ func (o *Operations) recognise(ctx context.Context, run *workflow.Run, s fleet.S
 	if err := unexpected(s, facts); err != nil {
 		return o.notAllFound(err, seen)
 	}
+	if version.Tag == "" { // only Talos before 1.10 does not tell in maintenance mode
+		version.Tag = "older than v1.10"
+		if machineconfig.Later("v1.10.0", p.TalosVersion) {
+			version.Tag = p.TalosVersion
+		}
+	}
 	if version.Tag != p.TalosVersion {
 		return otherTalos(s, version.Tag, p.TalosVersion)
 	}
@@ -365,7 +372,7 @@ func (o *Operations) readMaintenance(ctx context.Context, run *workflow.Run, s f
 		return o.notAllFound(err, run.StepStarted())
 	}
 	facts = withOld(facts, s)
-	run.Log(ctx, "Talos %s in maintenance mode: %s %s, %d cores, %d GB memory, UUID %s, disks %s", version.Tag, facts.Manufacturer, facts.Product, facts.Cores, facts.MemoryBytes>>30, facts.UUID, rescue.Describe(facts.Disks))
+	run.Log(ctx, "Talos %s in maintenance mode: %s %s, %d cores, %d GB memory, UUID %s, disks %s", version.Tag, facts.Manufacturer, facts.Product, facts.Cores, fleet.GiB(facts.MemoryBytes), facts.UUID, rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)
 }
 

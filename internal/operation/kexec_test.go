@@ -17,6 +17,29 @@ import (
 
 // Talos is started from the rescue system: the firmware boots twice less, an older Talos on the disk does not win, and
 // what META is to hold is there from the first moment and stays.
+// Talos before 1.9 would come up without its network: that is said while the disk is as it was.
+func TestAStaticNetworkIsRefusedToATalosThatCannotTakeIt(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	c := l.cluster(t, []string{"control-plane-1"}, nil)
+	c.TalosVersion, c.KubernetesVersion = "v1.8.4", "v1.31.2"
+	if err := l.store.UpdateCluster(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	l.engine(t, workflow.Options{})
+	op, err := l.ops.Install(t.Context(), "test", "control-plane-1", operation.InstallOptions{Wipe: true, StaticNetwork: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op = l.finish(t, op.ID, 60*time.Second)
+	if op.State != fleet.Failed || !strings.Contains(op.Error, "Talos before v1.9 does not find the network card") {
+		t.Errorf("it ended as %s: %s", op.State, op.Error)
+	}
+	if n := l.machine(t, "control-plane-1").Disks[0].Written(); n != 0 {
+		t.Errorf("%d bytes were written", n)
+	}
+}
+
 func TestTalosInstallsItselfFromTheRescueSystem(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

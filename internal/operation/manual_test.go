@@ -15,6 +15,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/simulator/rescuehost"
 	"github.com/talos-manager/talos-manager/internal/simulator/world"
+	"github.com/talos-manager/talos-manager/internal/store"
 	"github.com/talos-manager/talos-manager/internal/workflow"
 )
 
@@ -163,7 +164,7 @@ func TestAnInstalledSystemIsNoRescueSystem(t *testing.T) {
 	if n := b.m.Disks[0].Written(); n != 0 {
 		t.Errorf("%d bytes of its disk were written", n)
 	}
-	p, err := l.ops.Probe(t.Context(), "basement")
+	p, err := l.ops.Probe(t.Context(), "test", "basement")
 	if err != nil || p.Found != operation.FoundInstalled || p.HostKey == "" || p.Hint == "" {
 		t.Errorf("probed: %+v, %v", p, err)
 	}
@@ -219,7 +220,7 @@ func TestAnotherHostKeyThanTheOneGivenIsRefused(t *testing.T) {
 func (l *lab) tells(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second * slower); ; <-time.After(20 * time.Millisecond) {
-		p, err := l.ops.Probe(t.Context(), "basement")
+		p, err := l.ops.Probe(t.Context(), "test", "basement")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +240,7 @@ func TestAProbeOfMaintenanceModeKeepsWhatTheRescueSystemTold(t *testing.T) {
 	b := basementInMaintenance(t, l)
 	s := l.server(t, "basement")
 	const board = "4c4c4544-0042-3510-8050-b4c04f384833"
-	if err := l.store.SetFacts(t.Context(), s.ID, fleet.Facts{At: time.Now(), UUID: board, Firmware: "bios", Gateway: "192.0.2.254"}); err != nil {
+	if err := l.store.SetFacts(t.Context(), s.ID, fleet.Facts{At: time.Now(), UUID: board, Firmware: "bios", Gateway: "192.0.2.254", MemoryBytes: 1 << 40}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.store.SetUUIDOverride(t.Context(), s.ID, b.m.UUID); err != nil {
@@ -248,6 +249,10 @@ func TestAProbeOfMaintenanceModeKeepsWhatTheRescueSystemTold(t *testing.T) {
 	l.tells(t)
 	if f := l.server(t, "basement").Facts; f.UUID != board || f.Firmware != "bios" || f.Gateway != "192.0.2.254" || len(f.Disks) != 1 {
 		t.Errorf("its facts are %+v", f)
+	}
+	events, err := l.store.Events(t.Context(), store.EventFilter{Verb: "server.changed", TargetID: s.ID})
+	if err != nil || len(events) != 2 || !strings.Contains(events[1].Text, "its memory was 1024 GB") {
+		t.Errorf("of the change is kept: %+v, %v", events, err)
 	}
 }
 

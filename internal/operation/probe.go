@@ -34,7 +34,7 @@ type Probed struct {
 
 // Probe looks at what answers at the address of a server that was added by hand, and stores the facts of a rescue
 // system or of a Talos in maintenance mode, unless the server is a node. It changes nothing on the machine.
-func (o *Operations) Probe(ctx context.Context, ref string) (Probed, error) {
+func (o *Operations) Probe(ctx context.Context, actor, ref string) (Probed, error) {
 	s, err := o.Store.Server(ctx, ref)
 	if err != nil {
 		return Probed{}, err
@@ -45,6 +45,9 @@ func (o *Operations) Probe(ctx context.Context, ref string) (Probed, error) {
 	}
 	p, err := o.look(ctx, s, true)
 	if err != nil || p.Facts.At.IsZero() || isNode(s) {
+		return p, err
+	}
+	if _, err := o.noteChanges(ctx, actor, s, p.Facts); err != nil {
 		return p, err
 	}
 	return p, o.Store.SetFacts(ctx, s.ID, p.Facts)

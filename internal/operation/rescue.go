@@ -385,7 +385,7 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	o.tellBoard(ctx, run, s, facts)
-	run.Log(ctx, "%s %s, %s, %d cores, %d GB memory, UUID %s", facts.Manufacturer, facts.Product, facts.Firmware, facts.Cores, facts.MemoryBytes>>30, facts.UUID)
+	run.Log(ctx, "%s %s, %s, %d cores, %d GB memory, UUID %s", facts.Manufacturer, facts.Product, facts.Firmware, facts.Cores, fleet.GiB(facts.MemoryBytes), facts.UUID)
 	run.Log(ctx, "disks: %s", rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)
 }

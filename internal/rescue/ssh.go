@@ -57,7 +57,7 @@ func open(ctx context.Context, o Options) (*Session, error) {
 	s := &Session{server: o.Server, anyMake: o.AnyMake}
 	var presented string
 	config := &ssh.ClientConfig{
-		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(o.Key)}, Timeout: 10 * time.Second, HostKeyAlgorithms: o.keyKinds,
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(o.Key)}, HostKeyAlgorithms: o.keyKinds,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			presented = ssh.FingerprintSHA256(key)
 			if len(o.Pins) > 0 && !slices.Contains(o.Pins, presented) {
@@ -70,7 +70,10 @@ func open(ctx context.Context, o Options) (*Session, error) {
 	if err != nil {
 		return nil, fleet.Errorf(fleet.Unavailable, "SSH to %s (%s): %w", o.Server, o.Address, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() }) // a handshake does not look at ctx by itself
+	// A handshake does not look at ctx by itself, and who accepts and says nothing is not waited for until it ends.
+	shaking, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	stop := context.AfterFunc(shaking, func() { conn.Close() })
 	defer stop()
 	c, channels, requests, err := ssh.NewClientConn(conn, o.Address, config)
 	if err != nil {
