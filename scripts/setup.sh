@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that the tests' peers are there: Postgres, shellcheck, OpenSSH, QEMU. Installs them from the system's packages
+# Sees to it that the tests' peers are there: Postgres, shellcheck, OpenSSH, QEMU, Chromium, npm. Installs them from the system's packages
 # where it may (Debian, root), else says what to install.
 set -euo pipefail
 
@@ -8,6 +8,8 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/d
 command -v shellcheck >/dev/null || missing+=(shellcheck)
 command -v ssh >/dev/null || missing+=(openssh-client)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v chromium >/dev/null || missing+=(chromium)
+command -v npm >/dev/null || missing+=(npm)
 
 # What the emulated machine runs on, and what its parts are built with and read by. A test that lacks it says so and is
 # skipped, except in CI.

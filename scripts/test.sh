@@ -32,6 +32,7 @@ run() {
 }
 
 bash scripts/setup.sh
+(cd tools/web && npm ci --silent --no-audit --no-fund)
 if [ -z "${TALOS_MANAGER_KUBE_APISERVER:-}" ]; then
 	bash tools/kube-apiserver/build.sh
 fi

@@ -16,6 +16,8 @@ type frameData struct {
 	Stream  string // where its changes are heard, "" for nowhere
 	Running running
 	Assets  assets
+	Sheet   bool      // the page's table can be exported
+	Same    []command // what does the same from a shell
 }
 
 // section is an entry of the rail.

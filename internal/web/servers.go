@@ -44,7 +44,7 @@ type serverRow struct {
 type serverFilter struct {
 	Search, State, Cluster, Account, Role, Sort string
 	Missing                                     bool
-	Page                                        int // from 1
+	Page                                        int // from 1; 0 is all of them
 }
 
 func serverFilterOf(q url.Values) serverFilter {
@@ -64,7 +64,10 @@ const unassigned = "none"
 func (f serverFilter) store() store.ServerFilter {
 	o := store.ServerFilter{
 		Search: f.Search, AccountID: f.Account, Role: fleet.Role(f.Role), Sort: f.Sort, IncludeMissing: f.Missing,
-		Limit: perPage, Offset: (f.Page - 1) * perPage, WithoutFacts: true,
+		WithoutFacts: true,
+	}
+	if f.Page > 0 {
+		o.Limit, o.Offset = perPage, (f.Page-1)*perPage
 	}
 	if f.State != "" {
 		o.States = []fleet.State{fleet.State(f.State)}
@@ -143,6 +146,9 @@ func roleOptions() []option {
 // servers is the page of all servers.
 func (s *site) servers(r *http.Request) (view, error) {
 	f := serverFilterOf(r.URL.Query())
+	if exporting(r) != "" {
+		f.Page = 0
+	}
 	d, err := s.serversData(r, f)
 	if err != nil {
 		return view{}, err
@@ -151,6 +157,8 @@ func (s *site) servers(r *http.Request) (view, error) {
 		title: "Servers", section: "/servers", address: f.address(),
 		body:  func([]fleet.LogLine) templ.Component { return serversPage(d) },
 		parts: serverParts(d), wants: changeOf("servers", "clusters", "accounts"),
+		sheet: func() (sheet, error) { return serversSheet(d.Rows), nil },
+		same:  []command{{What: "List these servers", CLI: "server list", API: "GET /api/v1/servers"}, {What: "Sync all accounts", CLI: "server sync", API: "POST /api/v1/servers/sync"}},
 	}, nil
 }
 
@@ -230,6 +238,14 @@ func rowParts(rows []serverRow, within string, choose bool) []part {
 		parts = append(parts, part{id: rowID(row), key: keyOf(row), within: within, piece: serverLine(row, choose)})
 	}
 	return parts
+}
+
+func serversSheet(rows []serverRow) sheet {
+	out := sheet{name: "servers", columns: []string{"name", "hostname", "status", "power", "provider", "product", "location", "address", "cluster", "role", "id"}}
+	for _, r := range rows {
+		out.rows = append(out.rows, []string{r.Name, r.Hostname, r.Status.Word, string(r.Power), string(r.Provider), r.Product, r.Location, r.Address, r.Cluster, string(r.Role), r.ID})
+	}
+	return out
 }
 
 func rowID(row serverRow) string { return "server-" + row.ID }

@@ -93,6 +93,8 @@ type view struct {
 	parts   []part
 	log     string // operation whose log the page follows, "" for none
 	wants   func(store.Change) bool
+	sheet   func() (sheet, error) // its table for other programs, nil if it has none
+	same    []command             // what does the same from a shell
 }
 
 type crumb struct{ Name, Href string }
@@ -106,6 +108,9 @@ func (s *site) page(load loader) handler {
 		v, err := load(r)
 		if err != nil {
 			return err
+		}
+		if format := exporting(r); format != "" {
+			return s.export(w, v, format)
 		}
 		return s.show(w, r, http.StatusOK, v)
 	}
@@ -161,6 +166,7 @@ func (s *site) frameOf(ctx context.Context, r *http.Request, v view) (frameData,
 	f := frameData{
 		Title: v.title, Section: v.section, Crumbs: v.crumbs, Actor: access.Actor(ctx), Version: s.Version,
 		Theme: themeOf(r), Address: v.address, Running: runningOf(counts), Assets: s.assets,
+		Sheet: v.sheet != nil, Same: v.same,
 	}
 	return f, err
 }
