@@ -47,7 +47,10 @@ func newAssets() assets {
 		sum := sha256.Sum256(content)
 		a.files[e.Name()] = asset{kind: mime.TypeByExtension(path.Ext(e.Name())), hash: hex.EncodeToString(sum[:6]), plain: content, zipped: zip(content)}
 	}
-	for _, name := range []string{"tokens.css", "base.css", "parts.css"} {
+	for _, name := range []string{
+		"tokens.css", "base.css", "parts.css", "frame.css", "servers.css", "server.css", "install.css", "operation.css", "cluster.css", "configs.css",
+		"gallery.css",
+	} {
 		a.Styles = append(a.Styles, a.address(name))
 	}
 	for _, name := range []string{"htmx-2.0.11.min.js", "htmx-ext-sse-2.2.4.min.js", "idiomorph-0.8.0.min.js", "app.js"} {

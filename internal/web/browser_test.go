@@ -31,12 +31,15 @@ func TestPagesAreAccessible(t *testing.T) {
 	}
 }
 
-// paths are the addresses of all pages, one of each kind.
+// paths are the addresses of all pages, at least one of each kind. The areas have theirs beside their own tests.
 func (l *lab) paths(t testing.TB) []string {
 	t.Helper()
 	all := []string{"/", "/servers", "/servers?state=broken", "/clusters", "/accounts", "/operations", "/events", "/clusters/prod", "/clusters/empty", "/install?server=server-6", "/rescue?server=server-6"}
 	for _, name := range []string{"server-0", "server-1", "server-5", "server-7"} {
 		all = append(all, "/servers/"+l.serverNamed(t, name).ID)
+	}
+	for _, more := range []func(testing.TB) []string{l.frameData, l.wizardData, l.configsData, l.galleryData, l.clusterData, l.operationData} {
+		all = append(all, more(t)...)
 	}
 	return all
 }

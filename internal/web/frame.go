@@ -18,6 +18,7 @@ type frameData struct {
 	Assets  assets
 	Sheet   bool      // the page's table can be exported
 	Same    []command // what does the same from a shell
+	Scripts []string  // addresses of those that only this page loads
 }
 
 // section is an entry of the rail.

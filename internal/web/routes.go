@@ -6,17 +6,27 @@ import "net/http"
 func Routes(mux *http.ServeMux, p Parts) {
 	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets()}
 	known := http.NewServeMux()
-	for path, load := range s.pages() {
-		known.HandleFunc("GET "+path, s.serve(s.page(load)))
-		known.HandleFunc("GET "+livePrefix+path, s.serve(s.live(load)))
-	}
-	for route, h := range s.actions() {
-		known.HandleFunc(route, s.serve(h))
+	for _, a := range []area{
+		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.settingsArea(),
+	} {
+		for path, load := range a.pages {
+			known.HandleFunc("GET "+path, s.serve(s.page(load)))
+			known.HandleFunc("GET "+livePrefix+path, s.serve(s.live(load)))
+		}
+		for route, h := range a.actions {
+			known.HandleFunc(route, s.serve(h))
+		}
 	}
 	mux.Handle("/", p.Access.Require(known, s.refuse))
 	for route, h := range s.open() {
 		mux.HandleFunc(route, s.serve(h))
 	}
+}
+
+// area is a set of pages that belong together: addresses that can be looked at, and what can be done there.
+type area struct {
+	pages   map[string]loader
+	actions map[string]handler
 }
 
 // pages are what can be looked at. Each has its stream of changes under /live.

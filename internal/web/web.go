@@ -95,6 +95,7 @@ type view struct {
 	wants   func(store.Change) bool
 	sheet   func() (sheet, error) // its table for other programs, nil if it has none
 	same    []command             // what does the same from a shell
+	scripts []string              // names of assets that only this page loads
 }
 
 type crumb struct{ Name, Href string }
@@ -167,6 +168,9 @@ func (s *site) frameOf(ctx context.Context, r *http.Request, v view) (frameData,
 		Title: v.title, Section: v.section, Crumbs: v.crumbs, Actor: access.Actor(ctx), Version: s.Version,
 		Theme: themeOf(r), Address: v.address, Running: runningOf(counts), Assets: s.assets,
 		Sheet: v.sheet != nil, Same: v.same,
+	}
+	for _, name := range v.scripts {
+		f.Scripts = append(f.Scripts, s.assets.address(name))
 	}
 	return f, err
 }
