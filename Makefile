@@ -4,7 +4,7 @@ GO      ?= go
 BENCH   ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: demo test build bench lint generate clean
+.PHONY: demo test build bench lint generate screenshots clean
 
 demo: ## the whole job on a simulated Hetzner, without an account
 	$(GO) run ./cmd/talos-manager demo
@@ -23,6 +23,10 @@ lint: ## vet, gofumpt, staticcheck, shellcheck
 
 generate: ## templates of the web pages
 	cd tools/templ && $(GO) tool templ generate -path ../../internal/web
+
+screenshots: ## pictures of every page, light, dark and on a phone, in docs/screenshots
+	rm -rf docs/screenshots
+	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run TestEveryPageFitsItsScreen ./internal/web
 
 clean:
 	rm -rf bin

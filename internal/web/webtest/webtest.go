@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/talos-manager/talos-manager/internal/skip"
@@ -277,17 +278,18 @@ func (b *Tab) Text(css string) string {
 	return Eval[string](b, fmt.Sprintf("document.querySelector(%q).innerText", css))
 }
 
-// Shot writes the whole page as a PNG.
+// Shot writes the whole page as a picture, in the format that the file's name ends with: .png, or .webp, which is smaller.
 func (b *Tab) Shot(file string) {
 	b.t.Helper()
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.t.Fatal(err)
+	p := page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: new(true)}
+	if strings.HasSuffix(file, ".webp") {
+		p.Format, p.Quality = page.CaptureScreenshotFormatWebp, new(int64(80))
 	}
+	picture := do(b, page.CaptureScreenshot, p)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(file, picture, 0o644); err != nil {
+	if err := os.WriteFile(file, picture.Data, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -1,0 +1,78 @@
+package web_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/talos-manager/talos-manager/internal/store"
+	"github.com/talos-manager/talos-manager/internal/web/webtest"
+)
+
+// Every page fits its screen, wide and on a phone. With SCREENSHOTS in the environment pictures of all of them go to that
+// directory: make screenshots.
+func TestEveryPageFitsItsScreen(t *testing.T) {
+	l := newLab(t)
+	l.populate(t)
+	dir := os.Getenv("SCREENSHOTS")
+	paths := l.paths(t)
+	for name, o := range map[string]webtest.Options{"light": {}, "dark": {Dark: true}, "phone": {Phone: true, Dark: true}} {
+		if name == "dark" && dir == "" {
+			continue // colours change no width
+		}
+		b := l.tab(t, o, "/")
+		seen := map[string]bool{}
+		for _, path := range paths {
+			b.Go(path)
+			if wide := webtest.Eval[[]float64](b, "[document.documentElement.scrollWidth, Math.min(window.innerWidth, screen.width)]"); wide[0] > wide[1] {
+				t.Errorf("%s, %s: the page is %.0f wide, the screen %.0f: %s", path, name, wide[0], wide[1], webtest.Eval[string](b, widest))
+			}
+			file := slug(path, l.ids(t))
+			if dir != "" && !seen[file] {
+				b.Shot(filepath.Join(dir, file+"-"+name+".webp"))
+			}
+			seen[file] = true
+		}
+	}
+}
+
+// widest names the elements that stick out.
+const widest = `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1 && !e.closest(".scroll, pre"))
+  .slice(0, 5).map((e) => e.tagName + "." + e.className + " " + Math.round(e.getBoundingClientRect().right)).join(", ")`
+
+var unnamed = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slug is an address as a file's name; ids in it, which differ each time, become the names of what they are of.
+func slug(path string, names map[string]string) string {
+	for id, name := range names {
+		path = strings.ReplaceAll(path, id, name)
+	}
+	if path == "/" {
+		return "overview"
+	}
+	return strings.Trim(unnamed.ReplaceAllString(strings.ToLower(path), "-"), "-")
+}
+
+// ids are the names of records by their ids.
+func (l *lab) ids(t testing.TB) map[string]string {
+	t.Helper()
+	names := map[string]string{}
+	servers, err := l.store.Servers(t.Context(), store.ServerFilter{IncludeMissing: true})
+	must(t, err)
+	for _, s := range servers {
+		names[s.ID] = s.Name
+	}
+	clusters, err := l.store.Clusters(t.Context())
+	must(t, err)
+	for _, c := range clusters {
+		names[c.ID] = c.Name
+	}
+	operations, err := l.store.Operations(t.Context(), store.OperationFilter{Limit: 1000})
+	must(t, err)
+	for _, op := range operations {
+		names[op.ID] = op.Kind + "-" + string(op.State)
+	}
+	return names
+}
