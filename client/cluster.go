@@ -38,7 +38,7 @@ type NewCluster struct {
 	Name              string `json:"name" doc:"1 to 63 of a-z, 0-9 and '-'"`
 	Endpoint          string `json:"endpoint" doc:"https://HOST:6443, where HOST is a load balancer, a DNS name or the first control plane"`
 	TalosVersion      string `json:"talosVersion,omitempty" doc:"v1.14.1; absent: the newest known"`
-	KubernetesVersion string `json:"kubernetesVersion,omitempty" doc:"v1.36.3; absent: the default of the newest Talos"`
+	KubernetesVersion string `json:"kubernetesVersion,omitempty" doc:"v1.36.3; absent: the one that the Talos version brings"`
 	Config            string `json:"config,omitempty" doc:"name or id"`
 	Schematic         string `json:"schematic,omitempty" doc:"name or id"`
 	VSwitch           string `json:"vSwitch,omitempty" doc:"id"`
@@ -54,6 +54,7 @@ type ClusterChange struct {
 	KubernetesVersion *string `json:"kubernetesVersion,omitempty"`
 	Config            *string `json:"config,omitempty" doc:"name or id; \"\" for none"`
 	Schematic         *string `json:"schematic,omitempty" doc:"name or id; \"\" for the plain one"`
+	VSwitch           *string `json:"vSwitch,omitempty" doc:"id; \"\" for none"`
 	PrivateNetwork    *string `json:"privateNetwork,omitempty" doc:"10.0.0.0/16"`
 	PrivateMTU        *int    `json:"privateMTU,omitempty" doc:"0: what the provider has"`
 	DiskPolicy        *string `json:"diskPolicy,omitempty" doc:"clean-only, wipe-ours or wipe-all; empty: clean-only"`

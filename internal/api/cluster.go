@@ -67,7 +67,7 @@ func (a *api) updateCluster(ctx context.Context, in *struct {
 func clusterChangeFrom(c client.ClusterChange) manage.ClusterChange {
 	return manage.ClusterChange{
 		TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion, Config: c.Config, Schematic: c.Schematic,
-		PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), Why: c.Why,
+		VSwitch: c.VSwitch, PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), Why: c.Why,
 	}
 }
 

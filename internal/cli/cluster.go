@@ -40,7 +40,7 @@ assign servers to it and install them. The secrets are made unless those of an e
 	f := cmd.Flags()
 	f.StringVar(&n.Endpoint, "endpoint", "", "https://HOST:6443 of the Kubernetes API: a load balancer, a DNS name or the first control plane")
 	f.StringVar(&n.TalosVersion, "talos", "", "Talos version; the default is the newest the manager knows")
-	f.StringVar(&n.KubernetesVersion, "kubernetes", "", "Kubernetes version; the default is that of the newest Talos")
+	f.StringVar(&n.KubernetesVersion, "kubernetes", "", "Kubernetes version; the default is the one that the Talos version brings")
 	f.StringVar(&n.Config, "config", "", "config of its servers")
 	f.StringVar(&n.Schematic, "schematic", "", "schematic of its servers")
 	f.StringVar(&n.VSwitch, "vswitch", "", "id of the vSwitch that joins its dedicated servers")

@@ -25,6 +25,7 @@ change by an upgrade of its nodes.`,
 	f.String("schematic", "", `schematic of its servers; "" for the plain one`)
 	f.String("talos-version", "", "Talos version; only before it is bootstrapped")
 	f.String("kubernetes-version", "", "Kubernetes version; only before it is bootstrapped")
+	f.String("vswitch", "", `id of the vSwitch that joins its dedicated servers; "" for none`)
 	f.String("private-network", "", `private network of its servers, as 10.0.0.0/16; "" for none`)
 	f.String("disk-policy", "", `what installs of its servers may overwrite without asking: clean-only, wipe-ours or wipe-all; "" for clean-only`)
 	f.Int("private-mtu", 0, "MTU of the private network; 0 for what the provider has")
@@ -37,7 +38,7 @@ change by an upgrade of its nodes.`,
 	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
 		change := client.ClusterChange{
 			TalosVersion: given(f, "talos-version"), KubernetesVersion: given(f, "kubernetes-version"), Config: given(f, "config"),
-			Schematic: given(f, "schematic"), PrivateNetwork: given(f, "private-network"), DiskPolicy: given(f, "disk-policy"),
+			Schematic: given(f, "schematic"), VSwitch: given(f, "vswitch"), PrivateNetwork: given(f, "private-network"), DiskPolicy: given(f, "disk-policy"),
 		}
 		if f.Changed("private-mtu") {
 			mtu, err := f.GetInt("private-mtu")

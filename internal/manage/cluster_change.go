@@ -14,6 +14,7 @@ import (
 type ClusterChange struct {
 	TalosVersion, KubernetesVersion *string
 	Config, Schematic               *string // names or ids; "" is none
+	VSwitch                         *string // id; "" is none
 	PrivateNetwork                  *string
 	PrivateMTU                      *int
 	DiskPolicy                      *fleet.DiskPolicy // of installs; "" is fleet.CleanOnly
@@ -103,31 +104,40 @@ func changedCluster(now *snapshot, c fleet.Cluster, change ClusterChange) (fleet
 		}
 		c.SchematicID = schematic.ID
 	}
+	if change.VSwitch != nil {
+		if _, known := now.VSwitches[*change.VSwitch]; !known && *change.VSwitch != "" {
+			return c, fleet.Errorf(fleet.NotFound, "no vSwitch %q", *change.VSwitch).WithHint("`talos-manager vswitch list` shows all")
+		}
+		c.VSwitchID = *change.VSwitch
+	}
 	return c, checkCluster(c)
 }
 
 // mayChangeVersions refuses a cluster that runs, or has begun to.
 func (m *Manager) mayChangeVersions(ctx context.Context, c fleet.Cluster) error {
-	refuse := func(why string, args ...any) error {
-		return fleet.Errorf(fleet.Refused, "cluster %s: %s", c.Name, fmt.Sprintf(why, args...)).
-			WithHint("its versions are what it runs; they change by an upgrade of its nodes")
-	}
-	if !c.BootstrappedAt.IsZero() {
-		return refuse("it runs already")
-	}
-	if c.BootstrapServerID != "" {
-		return refuse("its first control plane is chosen already")
-	}
-	servers, err := m.Store.Servers(ctx, store.ServerFilter{ClusterID: c.ID, IncludeMissing: true, WithoutFacts: true})
-	if err != nil {
+	why, err := m.Begun(ctx, c)
+	if err != nil || why == "" {
 		return err
 	}
+	return fleet.Errorf(fleet.Refused, "cluster %s: %s", c.Name, why).
+		WithHint("its versions are what it runs; they change by an upgrade of its nodes")
+}
+
+// Begun says why a cluster counts as one that runs: "" while nothing of it is on any machine.
+func (m *Manager) Begun(ctx context.Context, c fleet.Cluster) (why string, err error) {
+	if !c.BootstrappedAt.IsZero() {
+		return "it runs already", nil
+	}
+	if c.BootstrapServerID != "" {
+		return "its first control plane is chosen already", nil
+	}
+	servers, err := m.Store.Servers(ctx, store.ServerFilter{ClusterID: c.ID, IncludeMissing: true, WithoutFacts: true})
 	for _, s := range servers {
 		if isNode(s) || s.State == fleet.Installing {
-			return refuse("server %s is %s", s.Name, s.State)
+			return fmt.Sprintf("server %s is %s", s.Name, s.State), err
 		}
 	}
-	return nil
+	return "", err
 }
 
 func describeCluster(now *snapshot, was, c fleet.Cluster) string {
@@ -137,6 +147,7 @@ func describeCluster(now *snapshot, was, c fleet.Cluster) string {
 		{"Kubernetes", was.KubernetesVersion, c.KubernetesVersion},
 		{"config", now.Configs[was.ConfigID].Name, now.Configs[c.ConfigID].Name},
 		{"schematic", now.Schematics[was.SchematicID].Name, now.Schematics[c.SchematicID].Name},
+		{"vSwitch", now.VSwitches[was.VSwitchID].Name, now.VSwitches[c.VSwitchID].Name},
 		{"private network", was.PrivateNetwork, c.PrivateNetwork},
 		{"disk policy", string(cmp.Or(was.DiskPolicy, fleet.CleanOnly)), string(cmp.Or(c.DiskPolicy, fleet.CleanOnly))},
 		{"private MTU", fmt.Sprint(was.PrivateMTU), fmt.Sprint(c.PrivateMTU)},

@@ -10,7 +10,8 @@ import (
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
-// NewCluster is what a cluster is made from. Empty versions are the newest.
+// NewCluster is what a cluster is made from. An empty Talos version is the newest, an empty Kubernetes version the one that
+// the Talos version brings.
 type NewCluster struct {
 	Name              string
 	Endpoint          string
@@ -36,7 +37,7 @@ func (m *Manager) CreateCluster(ctx context.Context, actor string, n NewCluster)
 		c.TalosVersion = machineconfig.NewestTalos()
 	}
 	if c.KubernetesVersion == "" {
-		c.KubernetesVersion = machineconfig.DefaultKubernetes()
+		c.KubernetesVersion = machineconfig.KubernetesOf(c.TalosVersion)
 	}
 	if err := checkCluster(c); err != nil {
 		return c, err

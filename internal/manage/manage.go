@@ -30,6 +30,7 @@ type Manager struct {
 
 	saving  sync.Mutex // one change after the other: see save
 	pretend pretend
+	offers  offers
 }
 
 // pretend keeps the secrets that configs are tried with: making some takes a second of looking for RSA primes.
