@@ -171,7 +171,7 @@ func (a *App) routes(o Options, factory *imagefactory.Client) http.Handler {
 	mux.HandleFunc("GET /healthz", a.healthz)
 	parts := api.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log}
 	api.Routes(mux, parts)
-	web.Routes(mux, web.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log})
+	web.Routes(mux, web.Parts{Version: o.Version, Manager: a.Manager, Operations: a.Operations, Reconciler: a.Reconciler, Access: a.Access, Key: a.Key, Log: o.Log, About: a.about()})
 	return mux
 }
 

@@ -12,10 +12,45 @@ import (
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
-// clusterData is the page of one cluster. It never holds the cluster's secrets.
+// clusterBase is what all tabs of a cluster have. It never holds the cluster's secrets.
+type clusterBase struct {
+	Cluster fleet.Cluster
+	Nodes   []fleet.Server // of its assignments
+	Row     clusterRow
+}
+
+func (s *site) clusterBase(ctx context.Context, ref string) (b clusterBase, err error) {
+	if b.Cluster, err = s.store.Cluster(ctx, ref); err != nil {
+		return b, err
+	}
+	b.Cluster.Secrets = nil
+	b.Nodes, err = s.store.Servers(ctx, store.ServerFilter{ClusterID: b.Cluster.ID, IncludeMissing: true, WithoutFacts: true})
+	b.Row = clusterRowOf(b.Cluster, b.Nodes)
+	return b, err
+}
+
+// clusterTab is one of the pages of a cluster.
+type clusterTab struct{ path, name string }
+
+func clusterTabs() []clusterTab {
+	return []clusterTab{{"", "Overview"}, {"/nodes", "Nodes"}, {"/versions", "Versions"}, {"/access", "Access"}, {"/settings", "Settings"}, {"/secrets", "Secrets"}}
+}
+
+// clusterView is the view of a tab, but for its body.
+func clusterView(b clusterBase, path string) view {
+	v := view{title: b.Row.Name, section: "/clusters", crumbs: []crumb{{"Clusters", "/clusters"}}, address: "/clusters/" + b.Row.ID + path, wants: changeOf("clusters", "servers")}
+	for _, tab := range clusterTabs() {
+		if path != "" && tab.path == path {
+			v.title, v.crumbs = tab.name, append(v.crumbs, crumb{b.Row.Name, "/clusters/" + b.Row.ID})
+		}
+	}
+	return v
+}
+
+// clusterData is the first page of one cluster.
 type clusterData struct {
-	Row           clusterRow
-	Nodes         []serverRow
+	clusterBase
+	Rows          []serverRow
 	History       []operationRow
 	Config        string
 	Schematic     string
@@ -23,45 +58,59 @@ type clusterData struct {
 	Bootstrap     string // server that bootstrapped, or is chosen to; "" for none
 	Bootstrapped  bool
 	Bootstrapping string // operation that is at it, "" for none
+	Topology      topology
 }
 
-// cluster is the page of one cluster.
+// cluster is the first page of one cluster.
 func (s *site) cluster(r *http.Request) (view, error) {
 	d, err := s.clusterData(r.Context(), r.PathValue("ref"))
 	if err != nil {
 		return view{}, err
 	}
-	return view{
-		title: d.Row.Name, section: "/clusters", crumbs: []crumb{{"Clusters", "/clusters"}}, address: "/clusters/" + d.Row.ID,
-		body: func([]fleet.LogLine) templ.Component { return clusterPage(d) },
-		parts: []part{
-			{id: "cluster-head", key: keyOf(d.Row), piece: clusterHead(d)},
-			{id: "cluster-facts", key: keyOf([]any{d.Row, d.Config, d.Schematic, d.VSwitch, d.Bootstrap, d.Bootstrapped}), piece: clusterFacts(d)},
-			partOf("cluster-nodes", d.Nodes, clusterNodes),
-			partOf("cluster-history", d.History, clusterHistory),
-			{id: "cluster-actions", key: keyOf([]any{d.Row.Name, d.Bootstrapped, d.Bootstrapping, d.Row.Planes, len(d.Nodes)}), piece: clusterActions(d)},
-		},
-		wants: changeOf("clusters", "servers"),
-	}, nil
+	v := clusterView(d.clusterBase, "")
+	v.body = func([]fleet.LogLine) templ.Component { return clusterPage(d) }
+	v.parts = []part{
+		{id: "cluster-head", key: keyOf(d.Row), piece: clusterHead(d.Row)},
+		{id: "cluster-facts", key: keyOf([]any{d.Row, d.Config, d.Schematic, d.VSwitch, d.Bootstrap, d.Bootstrapped}), piece: clusterFacts(d)},
+		partOf("cluster-topology", d.Topology, topologyCard),
+		partOf("cluster-nodes", d.Rows, clusterNodes),
+		partOf("cluster-history", d.History, clusterHistory),
+		{id: "cluster-actions", key: keyOf([]any{d.Row.Name, d.Bootstrapped, d.Bootstrapping, d.Row.Planes, len(d.Nodes)}), piece: clusterActions(d)},
+	}
+	v.sheet = func() (sheet, error) { return nodeSheet(d), nil }
+	at := "/api/v1/clusters/" + d.Row.Name
+	v.same = []command{
+		{"Show it and its servers", "cluster show " + d.Row.Name, "GET " + at},
+		{"Start etcd of a new cluster", "cluster bootstrap " + d.Row.Name + " --wait", "POST " + at + "/bootstrap"},
+		{"Forget it and its secrets", "cluster delete " + d.Row.Name, "DELETE " + at},
+	}
+	return v, nil
+}
+
+// nodeSheet is the table of a cluster's servers for other programs.
+func nodeSheet(d clusterData) sheet {
+	out := sheet{name: d.Row.Name + "-servers", columns: []string{"name", "node", "state", "role", "location", "address", "private address", "product"}}
+	for i, row := range d.Rows {
+		v := d.Nodes[i]
+		out.rows = append(out.rows, []string{row.Name, v.Hostname(), row.Status.Word, string(row.Role), row.Location, row.Address, v.Assignment.PrivateIP, row.Product})
+	}
+	return out
 }
 
 func (s *site) clusterData(ctx context.Context, ref string) (d clusterData, err error) {
-	c, err := s.store.Cluster(ctx, ref)
-	if err != nil {
+	if d.clusterBase, err = s.clusterBase(ctx, ref); err != nil {
 		return d, err
 	}
-	nodes, err := s.store.Servers(ctx, store.ServerFilter{ClusterID: c.ID, IncludeMissing: true, WithoutFacts: true})
-	if err != nil {
-		return d, err
-	}
+	c := d.Cluster
 	active, err := s.activeByServer(ctx, store.OperationFilter{ClusterID: c.ID})
 	if err != nil {
 		return d, err
 	}
-	d.Row, d.Nodes = clusterRowOf(c, nodes), serverRows(nodes, names{c.ID: c.Name}, active)
+	d.Rows = serverRows(d.Nodes, names{c.ID: c.Name}, active)
+	d.Topology = topologyOf(c, d.Rows, addressesOf(d.Nodes))
 	d.Bootstrapped = !c.BootstrappedAt.IsZero()
 	known := names{}
-	for _, v := range nodes {
+	for _, v := range d.Nodes {
 		known[v.ID] = v.Name
 	}
 	d.Bootstrap = known[c.BootstrapServerID]
@@ -81,6 +130,14 @@ func (s *site) clusterData(ctx context.Context, ref string) (d clusterData, err 
 	}
 	d.History, err = s.operationRows(ctx, history, known)
 	return d, err
+}
+
+func addressesOf(nodes []fleet.Server) map[string][]string {
+	all := map[string][]string{}
+	for _, v := range nodes {
+		all[v.ID] = []string{v.IPv4, v.IPv6, v.Assignment.PrivateIP}
+	}
+	return all
 }
 
 // clusterReferences reads what the cluster's config, schematic and vSwitch are called.
@@ -127,7 +184,7 @@ func (s *site) talosconfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	config, err := s.Manager.Talosconfig(r.Context(), access.Actor(r.Context()), c.ID)
 	if err != nil {
-		return s.again(w, r, s.cluster, err)
+		return s.again(w, r, s.clusterAccess, err)
 	}
 	download(w, "text/yaml; charset=utf-8", c.Name+"-talosconfig.yaml", config)
 	return nil
@@ -141,7 +198,7 @@ func (s *site) kubeconfig(w http.ResponseWriter, r *http.Request) error {
 	}
 	config, err := s.Operations.Kubeconfig(r.Context(), c.ID)
 	if err != nil {
-		return s.again(w, r, s.cluster, err)
+		return s.again(w, r, s.clusterAccess, err)
 	}
 	if err := manage.Audit(r.Context(), s.store, access.Actor(r.Context()), "cluster.kubeconfig", "cluster", c.ID, "admin kubeconfig of "+c.Name+" handed out"); err != nil {
 		return err

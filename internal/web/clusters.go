@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,7 +11,6 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
@@ -20,8 +21,7 @@ type clustersData struct {
 	Configs    []option
 	Schematics []option
 	VSwitches  []option
-	Talos      string // newest version known
-	Kubernetes string // its default
+	Offers     manage.Offers
 	Suggested  string // endpoint of the first server that could be a control plane, "" if there is none
 }
 
@@ -31,13 +31,14 @@ type clusterRow struct {
 	Status                                status
 	Planes, ReadyPlanes                   int
 	Workers, ReadyWorkers                 int
+	Sites                                 []string // FSN1, HEL1
 	Created                               time.Time
 }
 
 // clusters is the page of all clusters.
 func (s *site) clusters(r *http.Request) (view, error) {
 	ctx := r.Context()
-	d := clustersData{Talos: machineconfig.NewestTalos(), Kubernetes: machineconfig.DefaultKubernetes()}
+	d := clustersData{Offers: s.Manager.Offers(ctx)}
 	all, err := s.store.Clusters(ctx)
 	if err != nil {
 		return view{}, err
@@ -63,7 +64,24 @@ func (s *site) clusters(r *http.Request) (view, error) {
 		title: "Clusters", section: "/clusters", address: "/clusters",
 		body:  func([]fleet.LogLine) templ.Component { return clustersPage(d) },
 		parts: []part{partOf("clusters-table", d.Rows, clustersTable)}, wants: changeOf("clusters", "servers"),
+		sheet: func() (sheet, error) { return clusterSheet(d.Rows), nil },
+		same: []command{
+			{"List the clusters", "cluster list", "GET /api/v1/clusters"},
+			{"Create a cluster", "cluster create NAME --endpoint https://HOST:6443", `POST /api/v1/clusters {"name": "NAME", "endpoint": "https://HOST:6443"}`},
+		},
 	}, nil
+}
+
+// clusterSheet is the table of clusters for other programs.
+func clusterSheet(rows []clusterRow) sheet {
+	out := sheet{name: "clusters", columns: []string{"name", "endpoint", "state", "detail", "control planes", "ready control planes", "workers", "ready workers", "sites", "talos", "kubernetes", "created"}}
+	for _, row := range rows {
+		out.rows = append(out.rows, []string{
+			row.Name, row.Endpoint, row.Status.Word, row.Status.Detail, strconv.Itoa(row.Planes), strconv.Itoa(row.ReadyPlanes),
+			strconv.Itoa(row.Workers), strconv.Itoa(row.ReadyWorkers), strings.Join(row.Sites, " "), row.Talos, row.Kubernetes, row.Created.UTC().Format(time.RFC3339),
+		})
+	}
+	return out
 }
 
 func (s *site) vswitchOptions(r *http.Request) ([]option, error) {
@@ -110,7 +128,11 @@ func clusterRowOf(c fleet.Cluster, nodes []fleet.Server) clusterRow {
 		if v.State == fleet.Ready {
 			*ready++
 		}
+		if site := siteOf(v.Location); !slices.Contains(row.Sites, site) {
+			row.Sites = append(row.Sites, site)
+		}
 	}
+	slices.Sort(row.Sites)
 	row.Status = clusterStatus(c, row, nodes)
 	return row
 }
@@ -146,17 +168,17 @@ func clusterStatus(c fleet.Cluster, row clusterRow, nodes []fleet.Server) status
 
 // createCluster keeps a new cluster.
 func (s *site) createCluster(w http.ResponseWriter, r *http.Request) error {
-	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	var secrets []byte
-	if text := value("secrets"); text != "" {
-		secrets = []byte(strings.ReplaceAll(text, "\r\n", "\n") + "\n")
+	secrets, err := s.broughtSecrets(r)
+	if err != nil {
+		return s.again(w, r, s.clusters, err)
 	}
+	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	c, err := s.Manager.CreateCluster(r.Context(), access.Actor(r.Context()), manage.NewCluster{
 		Name: value("name"), Endpoint: value("endpoint"), TalosVersion: value("talos"), KubernetesVersion: value("kubernetes"),
-		Config: value("config"), Schematic: value("schematic"), VSwitchID: value("vswitch"), Secrets: secrets,
+		Config: value("config"), Schematic: value("schematic"), VSwitchID: value("vswitch"), PrivateNetwork: value("network"),
+		DiskPolicy: fleet.DiskPolicy(value("disks")), Secrets: secrets,
 	})
 	if err != nil {
-		r.PostForm.Del("secrets") // they are not written into a page
 		return s.again(w, r, s.clusters, err)
 	}
 	return s.done(w, r, "/clusters/"+c.ID, "Created "+c.Name+": assign servers to it now")

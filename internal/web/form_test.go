@@ -307,7 +307,7 @@ func TestAccessToAClusterIsHandedOutAndNoted(t *testing.T) {
 	if p.has(t, "Bootstrapping etcd"); !strings.HasPrefix(p.path, "/operations/") {
 		t.Errorf("led to %s", p.path)
 	}
-	l.get(t, "/clusters/prod", http.StatusOK).has(t, "Bootstrap is under way", "belong to it: take them out first")
+	l.get(t, "/clusters/prod", http.StatusOK).has(t, "Bootstrap is under way", "belongs to it: take it out first")
 }
 
 func TestAccountsAreCheckedAndSynced(t *testing.T) {

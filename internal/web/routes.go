@@ -7,7 +7,7 @@ func Routes(mux *http.ServeMux, p Parts) {
 	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets()}
 	known := http.NewServeMux()
 	for _, a := range []area{
-		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.settingsArea(),
+		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea(),
 	} {
 		for path, load := range a.pages {
 			known.HandleFunc("GET "+path, s.serve(s.page(load)))

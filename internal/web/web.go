@@ -39,6 +39,7 @@ type Parts struct {
 	Access     *access.Access
 	Key        ssh.Signer // of rescue systems; only its public half is shown
 	Log        *slog.Logger
+	About      About // how this program is set, for the page of settings
 }
 
 type site struct {
