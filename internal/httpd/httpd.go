@@ -106,9 +106,14 @@ func Recover(log *slog.Logger, next http.Handler) http.Handler {
 
 // Secure sets the headers that browsers protect people by, and refuses requests that other sites forge.
 func Secure(next http.Handler) http.Handler {
-	own := http.NewCrossOriginProtection().Handler(next)
+	forged := http.NewCrossOriginProtection()
+	forged.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "A page of another site sent this request, so nothing was done.\n"+
+			"If it was a page of Talos Manager, the proxy before it changes the Host header: it must hand on the one that the browser sent.", http.StatusForbidden)
+	}))
+	own := forged.Handler(next)
 	headers := map[string][]string{ // shared by all answers
-		"Content-Security-Policy": {"default-src 'self'; img-src 'self' data:; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"},
+		"Content-Security-Policy": {"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
 		"X-Content-Type-Options":  {"nosniff"},
 		"Referrer-Policy":         {"same-origin"},
 	}

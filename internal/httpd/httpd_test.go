@@ -56,6 +56,9 @@ func TestOtherSitesCannotForgeRequests(t *testing.T) {
 		if w.Code != tc.status || w.Header().Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: %d, headers %v", tc.why, w.Code, w.Header())
 		}
+		if tc.status == http.StatusForbidden && !strings.Contains(w.Body.String(), "must hand on the one that the browser sent") {
+			t.Errorf("%s: nobody is told what to do: %s", tc.why, w.Body)
+		}
 	}
 }
 

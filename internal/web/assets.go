@@ -7,15 +7,18 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
-//go:embed assets/*.css assets/*.js assets/*.svg
+//go:embed assets/*.css assets/*.js assets/*.svg assets/*.woff2
 var embedded embed.FS
 
 // assets are the files that pages load, with a hash of their contents in their addresses: browsers may keep them
@@ -39,13 +42,13 @@ func newAssets() assets {
 	if err != nil {
 		panic(err)
 	}
+	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(path.Ext(y.Name()), path.Ext(x.Name())) }) // fonts before styles, which name them
 	for _, e := range entries {
 		content, err := embedded.ReadFile("assets/" + e.Name())
 		if err != nil {
 			panic(err)
 		}
-		sum := sha256.Sum256(content)
-		a.files[e.Name()] = asset{kind: mime.TypeByExtension(path.Ext(e.Name())), hash: hex.EncodeToString(sum[:6]), plain: content, zipped: zip(content)}
+		a.add(e.Name(), content)
 	}
 	for _, name := range []string{
 		"tokens.css", "base.css", "parts.css", "frame.css", "servers.css", "server.css", "install.css", "operation.css", "cluster.css", "configs.css",
@@ -53,11 +56,28 @@ func newAssets() assets {
 	} {
 		a.Styles = append(a.Styles, a.address(name))
 	}
-	for _, name := range []string{"htmx-2.0.11.min.js", "htmx-ext-sse-2.2.4.min.js", "idiomorph-0.8.0.min.js", "app.js"} {
+	for _, name := range []string{"htmx-2.0.11.min.js", "htmx-ext-sse-2.2.4.min.js", "idiomorph-0.8.0.min.js", "app.js", "palette.js"} {
 		a.Scripts = append(a.Scripts, a.address(name))
 	}
 	a.Icon = a.address("icon.svg")
 	return a
+}
+
+// fontOf is how a style names a font of ours.
+var fontOf = regexp.MustCompile(`url\("([^"/]+\.woff2)"\)`)
+
+func (a assets) add(name string, content []byte) {
+	kind := mime.TypeByExtension(path.Ext(name))
+	switch path.Ext(name) {
+	case ".woff2":
+		kind = "font/woff2" // not every machine knows
+	case ".css":
+		content = fontOf.ReplaceAllFunc(content, func(m []byte) []byte {
+			return []byte(`url("` + a.address(string(fontOf.FindSubmatch(m)[1])) + `")`)
+		})
+	}
+	sum := sha256.Sum256(content)
+	a.files[name] = asset{kind: kind, hash: hex.EncodeToString(sum[:6]), plain: content, zipped: zip(content)}
 }
 
 func zip(content []byte) []byte {

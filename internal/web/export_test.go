@@ -3,16 +3,20 @@ package web
 // Routes of the pages and actions, for tests that try all of them.
 func PagePaths() []string {
 	var out []string
-	for path := range new(site).pages() {
-		out = append(out, path)
+	for _, a := range new(site).areas() {
+		for path := range a.pages {
+			out = append(out, path)
+		}
 	}
 	return out
 }
 
 func ActionRoutes() []string {
 	var out []string
-	for route := range new(site).actions() {
-		out = append(out, route)
+	for _, a := range new(site).areas() {
+		for route := range a.actions {
+			out = append(out, route)
+		}
 	}
 	return out
 }
@@ -22,3 +26,6 @@ var (
 	Age  = age
 	Span = span
 )
+
+// FailureOf is what an error page says.
+var FailureOf = failureOf

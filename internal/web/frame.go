@@ -1,9 +1,5 @@
 package web
 
-import (
-	"github.com/talos-manager/talos-manager/internal/fleet"
-)
-
 // frameData is what every page shows around its content.
 type frameData struct {
 	Title   string
@@ -21,39 +17,42 @@ type frameData struct {
 	Scripts []string  // addresses of those that only this page loads
 }
 
-// section is an entry of the rail.
+// section is an entry of the rail. After g, its key leads there.
 type section struct {
-	Name, Href, Icon string
+	Name, Href, Icon, Key string
 }
 
 func sections() []section {
 	return []section{
-		{"Overview", "/", "overview"},
-		{"Servers", "/servers", "server"},
-		{"Clusters", "/clusters", "cluster"},
-		{"Operations", "/operations", "operation"},
-		{"Accounts", "/accounts", "account"},
-		{"Events", "/events", "event"},
+		{"Overview", "/", "overview", "h"},
+		{"Servers", "/servers", "server", "s"},
+		{"Clusters", "/clusters", "cluster", "c"},
+		{"Operations", "/operations", "operation", "o"},
+		{"Accounts", "/accounts", "account", "a"},
+		{"Events", "/events", "event", "e"},
 	}
 }
 
-// running is how much is going on, for the top of every page.
-type running struct {
-	Active int // operations that are not final
-	Asking int // those of them that ask a person
-}
+// shortcut is keys and what they do. Keys that follow each other are words apart.
+type shortcut struct{ Keys, Does string }
 
-func runningOf(counts map[fleet.OperationState]int) running {
-	r := running{Asking: counts[fleet.Asking]}
-	for state, n := range counts {
-		if !state.Final() {
-			r.Active += n
-		}
+func shortcuts() []shortcut {
+	all := []shortcut{
+		{"/", "Search, or say what to do; also Ctrl K"},
+		{"j", "Next row"},
+		{"k", "Row before"},
+		{"x", "Choose the row; with Shift, all rows up to it"},
+		{"Enter", "Open the row"},
+		{"m", "Menu of the row"},
+		{"f", "Filter the table"},
+		{"r", "What is running"},
+		{"?", "These keys"},
 	}
-	return r
+	for _, s := range sections() {
+		all = append(all, shortcut{"g " + s.Key, "To " + s.Name})
+	}
+	return all
 }
-
-func runningPart(r running) part { return partOf("running", r, runningBadge) }
 
 // themeChoice is what the switch offers: the other scheme, or the system's.
 type themeChoice struct{ Value, Name string }

@@ -136,8 +136,8 @@ func (st *stream) look() error {
 	if err != nil {
 		return err
 	}
-	counts, err := st.site.store.OperationCounts(st.r.Context())
-	v.parts = append(v.parts, runningPart(runningOf(counts)))
+	now, err := st.site.running(st.r.Context())
+	v.parts = append(v.parts, runningPart(now))
 	st.view = v
 	return err
 }

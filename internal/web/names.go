@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/store"
@@ -12,28 +13,18 @@ type names map[string]string
 
 // clusterNames reads what the clusters are called.
 func (s *site) clusterNames(ctx context.Context) (names, error) {
-	all, err := s.store.Clusters(ctx)
-	n := names{}
-	for _, c := range all {
-		n[c.ID] = c.Name
-	}
-	return n, err
+	return s.store.ClusterNames(ctx)
 }
 
 // serverNames reads what these servers are called; one that was removed has no name.
 func (s *site) serverNames(ctx context.Context, ids ...string) (names, error) {
-	n := names{}
+	var some []string
 	for _, id := range ids {
-		if _, known := n[id]; known || id == "" {
-			continue
+		if id != "" && !slices.Contains(some, id) {
+			some = append(some, id)
 		}
-		v, err := s.store.Server(ctx, id)
-		if err != nil && fleet.KindOf(err) != fleet.NotFound {
-			return nil, err
-		}
-		n[id] = v.Name
 	}
-	return n, nil
+	return s.store.ServerNames(ctx, some...)
 }
 
 // activeByServer reads the operation that each server is in.

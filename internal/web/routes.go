@@ -6,9 +6,7 @@ import "net/http"
 func Routes(mux *http.ServeMux, p Parts) {
 	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets()}
 	known := http.NewServeMux()
-	for _, a := range []area{
-		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea(),
-	} {
+	for _, a := range s.areas() {
 		for path, load := range a.pages {
 			known.HandleFunc("GET "+path, s.serve(s.page(load)))
 			known.HandleFunc("GET "+livePrefix+path, s.serve(s.live(load)))
@@ -27,6 +25,10 @@ func Routes(mux *http.ServeMux, p Parts) {
 type area struct {
 	pages   map[string]loader
 	actions map[string]handler
+}
+
+func (s *site) areas() []area {
+	return []area{{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea()}
 }
 
 // pages are what can be looked at. Each has its stream of changes under /live.

@@ -164,10 +164,10 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, v view) 
 
 // frameOf gathers what every page shows around its content.
 func (s *site) frameOf(ctx context.Context, r *http.Request, v view) (frameData, error) {
-	counts, err := s.store.OperationCounts(ctx)
+	now, err := s.running(ctx)
 	f := frameData{
 		Title: v.title, Section: v.section, Crumbs: v.crumbs, Actor: access.Actor(ctx), Version: s.Version,
-		Theme: themeOf(r), Address: v.address, Running: runningOf(counts), Assets: s.assets,
+		Theme: themeOf(r), Address: v.address, Running: now, Assets: s.assets,
 		Sheet: v.sheet != nil, Same: v.same,
 	}
 	for _, name := range v.scripts {
@@ -203,7 +203,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e != nil {
 		f.Actor = "" // without the database nothing can be said of what runs: the page stands alone
 	}
-	if e = write(r.Context(), w, httpd.Status(kind), frame(f, failurePage(kind, noticeOf(err)))); e != nil {
+	if e = write(r.Context(), w, httpd.Status(kind), frame(f, failurePage(failureOf(r, err)))); e != nil {
 		http.Error(w, err.Error(), httpd.Status(kind))
 	}
 }

@@ -25,6 +25,7 @@
     if (now) {
       htmx.process(now);
       ready(now);
+      now.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
     }
   }
 
@@ -161,32 +162,46 @@
     counted(box.form);
   });
 
-  // --- copying, keys, menus ---
+  // --- copying ---
+
+  // Browsers hand the clipboard to pages of https and localhost only; elsewhere the old way has to do.
+  async function copy(text) {
+    try {
+      return await navigator.clipboard.writeText(text);
+    } catch {
+      // the old way follows
+    }
+    const holder = document.createElement("textarea");
+    holder.value = text;
+    holder.className = "visually-hidden";
+    document.body.append(holder);
+    const before = document.activeElement;
+    holder.select();
+    const done = document.execCommand("copy");
+    holder.remove();
+    before?.focus();
+    if (!done) throw new Error("the browser does not let us copy");
+  }
 
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-copy-text]");
     if (!button) return;
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
-    const was = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = was), 1500);
-  });
-  document.addEventListener("click", (event) => {
-    for (const menu of document.querySelectorAll("details.who[open]")) if (!menu.contains(event.target)) menu.open = false;
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") for (const menu of document.querySelectorAll("details.who[open]")) menu.open = false;
-    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-    const search = document.querySelector("[data-search]");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && search) {
-      event.preventDefault();
-      search.focus();
-      search.select();
+    let said = "Copied";
+    try {
+      await copy(button.dataset.copyText ?? document.querySelector(button.dataset.copy).textContent);
+    } catch {
+      said = "Not copied";
     }
+    const was = [...button.childNodes];
+    button.replaceChildren(said);
+    button.setAttribute("aria-live", "polite");
+    setTimeout(() => {
+      if (button.textContent === said) button.replaceChildren(...was);
+    }, 1500);
   });
 
   function ready(root) {
-    if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+    for (const el of root.querySelectorAll("[data-copy][hidden], [data-copy-text][hidden], [data-scripted][hidden]")) el.hidden = false;
     for (const form of root.querySelectorAll("form[data-bulk]")) counted(form);
     for (const button of root.querySelectorAll(".filter .submit")) button.hidden = true; // it filters as one types
     for (const log of root.querySelectorAll("[data-log]")) log.scrollTop = log.scrollHeight;

@@ -1,0 +1,74 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/store"
+	"github.com/talos-manager/talos-manager/internal/store/storetest"
+)
+
+func TestRecordsAreFoundByTheirNames(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		prod := must(s.CreateCluster(t.Context(), fleet.Cluster{Name: "prod", Endpoint: "https://api.example.com:6443"}))(t)
+		must(s.CreateConfig(t.Context(), fleet.Config{Name: "Prod-base"}, "admin"))(t)
+		must(s.CreateSchematic(t.Context(), fleet.Schematic{Name: "prod_100%"}))(t)
+		for _, c := range []struct {
+			reason, words string
+			limit         int
+			want          []string
+		}{
+			{"in any case, by kind", "PROD", 9, []string{"cluster prod", "config Prod-base", "schematic prod_100%"}},
+			{"no more than wanted", "prod", 1, []string{"cluster prod"}},
+			{"a cluster by its endpoint", "API.example", 9, []string{"cluster prod"}},
+			{"a percent sign is one", "100%", 9, []string{"schematic prod_100%"}},
+			{"nothing", "staging", 9, nil},
+		} {
+			var got []string
+			for _, n := range must(s.Named(t.Context(), c.words, c.limit))(t) {
+				got = append(got, n.Kind+" "+n.Name)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q finds %q, want %q", c.reason, c.words, got, c.want)
+			}
+		}
+		if names := must(s.ClusterNames(t.Context()))(t); len(names) != 1 || names[prod.ID] != "prod" {
+			t.Errorf("clusters are called %v", names)
+		}
+	})
+}
+
+func TestServersAreFoundBySerialNumber(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		a := must(s.CreateAccount(t.Context(), fleet.Account{Name: "manual", Provider: fleet.Manual}))(t)
+		var ids []string
+		for i := range 3 {
+			v := must(s.AddServer(t.Context(), fleet.Server{AccountID: a.ID, Provider: fleet.Manual, ProviderID: fmt.Sprint(i), Name: fmt.Sprint("db-", i), Architecture: fleet.AMD64}))(t)
+			ids = append(ids, v.ID)
+		}
+		must(0, s.SetFacts(t.Context(), ids[1], fleet.Facts{Serial: "ABC123", Disks: []fleet.Disk{{Name: "sda", Serial: `S"4_x`, Model: "ABC9"}}}))(t)
+		for _, c := range []struct{ reason, serial, want string }{
+			{"of the board, its beginning, in any case", "abc1", "db-1"},
+			{"of a disk, with what JSON and LIKE would take for theirs", `S"4_X`, "db-1"},
+			{"its middle will not do", "BC12", ""},
+			{"a model is no serial number", "ABC9", ""},
+		} {
+			got := ""
+			for _, v := range must(s.ServersBySerial(t.Context(), c.serial, 5))(t) {
+				got += v.Name
+			}
+			if got != c.want {
+				t.Errorf("%s: %q finds %q, want %q", c.reason, c.serial, got, c.want)
+			}
+		}
+		names := must(s.ServerNames(t.Context(), ids[0], ids[2], "nobody"))(t)
+		if len(names) != 2 || names[ids[2]] != "db-2" {
+			t.Errorf("servers are called %v", names)
+		}
+		if none := must(s.ServerNames(t.Context()))(t); len(none) != 0 {
+			t.Errorf("nobody is called %v", none)
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
+
+// deed is something to do with a server, which begins at a page.
+type deed struct {
+	Verbs []string // words that it is asked for by
+	Title string   // before the server's name
+	Path  string
+}
+
+func allDeeds() []deed {
+	return []deed{
+		{[]string{"install", "talos"}, "Install Talos on ", "/install"},
+		{[]string{"rescue", "boot"}, "Boot the rescue system of ", "/rescue"},
+	}
+}
+
+// verbsOf takes a verb, or its beginning, from the front of words: what it may stand for, and the words after it.
+// Words without one are all about the object.
+func verbsOf(words string) (deeds []deed, object string) {
+	first, rest, more := strings.Cut(words, " ")
+	first = strings.ToLower(first)
+	if !more || len(first) < 3 {
+		return nil, words
+	}
+	for _, d := range allDeeds() {
+		if slices.ContainsFunc(d.Verbs, func(v string) bool { return strings.HasPrefix(v, first) }) {
+			deeds = append(deeds, d)
+		}
+	}
+	if len(deeds) == 0 {
+		return nil, words
+	}
+	rest = strings.TrimPrefix(strings.ToLower(rest), "talos ")
+	return deeds, strings.TrimPrefix(rest, "on ")
+}
+
+func serverDeeds(deeds []deed, servers []fleet.Server) []hit {
+	var out []hit
+	for _, d := range deeds {
+		for _, v := range servers {
+			out = append(out, hit{Icon: "do", Title: d.Title + v.Name, Detail: v.Address(), Href: d.Path + "?" + url.Values{"server": {v.ID}}.Encode()})
+		}
+	}
+	return out
+}
+
+// pageHits are the pages that have no name of a record.
+func pageHits() []hit {
+	var out []hit
+	for _, s := range sections() {
+		out = append(out, hit{Icon: s.Icon, Title: s.Name, Href: s.Href})
+	}
+	for _, h := range []hit{
+		{Icon: "server", Title: "Free servers", Detail: "Without a cluster", Href: "/servers?cluster=none"},
+		{Icon: "server", Title: "Servers whose install stopped", Detail: "Broken", Href: "/servers?state=broken"},
+		{Icon: "server", Title: "Servers that are not Ready", Detail: "Unhealthy", Href: "/servers?state=unhealthy"},
+		{Icon: "attention", Title: "Questions", Detail: "Operations that ask a person", Href: "/operations?state=asking"},
+		{Icon: "operation", Title: "Failed operations", Href: "/operations?state=failed"},
+		{Icon: "account", Title: "Accounts", Detail: "At Hetzner: credentials, budgets", Href: "/accounts"},
+		{Icon: "event", Title: "Events", Detail: "The audit log: who did what", Href: "/events"},
+	} {
+		if !slices.ContainsFunc(out, func(o hit) bool { return o.Href == h.Href }) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// deedHits are what can be done without choosing a record.
+func deedHits() []hit {
+	return []hit{
+		{Icon: "do", Title: "Sync all accounts", Detail: "List the servers at their providers now", Post: "/servers/sync"},
+		{Icon: "do", Title: "Install Talos on servers", Href: "/install"},
+		{Icon: "do", Title: "Boot the rescue system of servers", Href: "/rescue"},
+		{Icon: "do", Title: "Create a cluster", Href: "/clusters#new-cluster"},
+		{Icon: "do", Title: "Add an account", Href: "/accounts"},
+		{Icon: "do", Title: "Dark colours", Post: "/theme", Key: "theme", Value: "dark"},
+		{Icon: "do", Title: "Light colours", Post: "/theme", Key: "theme", Value: "light"},
+		{Icon: "do", Title: "Colours as the system has them", Post: "/theme", Key: "theme", Value: "system"},
+		{Icon: "do", Title: "Log out", Post: "/logout"},
+	}
+}
