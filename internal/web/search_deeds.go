@@ -67,9 +67,11 @@ func pageHits() []hit {
 		{Icon: "account", Title: "Accounts", Detail: "At Hetzner: credentials, budgets", Href: "/accounts"},
 		{Icon: "event", Title: "Events", Detail: "The audit log: who did what", Href: "/events"},
 	} {
-		if !slices.ContainsFunc(out, func(o hit) bool { return o.Href == h.Href }) {
-			out = append(out, h)
+		if i := slices.IndexFunc(out, func(o hit) bool { return o.Href == h.Href }); i >= 0 {
+			out[i] = h
+			continue
 		}
+		out = append(out, h)
 	}
 	return out
 }

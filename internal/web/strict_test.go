@@ -83,6 +83,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	b.Says("Go to", "Sync all accounts")
 	b.Click("#search-words")
 	b.Keys("server-6\r")
+	b.Says("Search for server-6")
 	b.Click("main .hit")
 	b.Says("are not known yet")
 	b.Go("/clusters")
