@@ -76,7 +76,7 @@ func (s *site) events(r *http.Request) (view, error) {
 		d.Rows = append(d.Rows, eventRow{ID: e.ID, Actor: e.Actor, Verb: e.Verb, Subject: e.Subject, Href: eventTarget(e), Text: e.Text, At: e.At})
 	}
 	return view{
-		title: "Events", section: "/events", address: f.address(),
+		title: "Events", section: "/settings", crumbs: []crumb{{"Settings", "/settings"}}, address: f.address(),
 		body:  func([]fleet.LogLine) templ.Component { return eventsPage(d) },
 		parts: []part{partOf("events-table", d, eventsTable)}, wants: changeOf("events"),
 	}, nil

@@ -12,9 +12,9 @@ import (
 
 func TestAnErrorPageSaysWhatToDo(t *testing.T) {
 	for _, c := range []struct {
-		err                  error
-		method               string
-		title, next          string
+		err                 error
+		method              string
+		title, next         string
 		again, search, list string
 	}{
 		{fleet.Errorf(fleet.NotFound, "no server x"), "GET", "Not found", "removed or renamed", "", "db-1", "/servers"},

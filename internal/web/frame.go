@@ -28,8 +28,7 @@ func sections() []section {
 		{"Servers", "/servers", "server", "s"},
 		{"Clusters", "/clusters", "cluster", "c"},
 		{"Operations", "/operations", "operation", "o"},
-		{"Accounts", "/accounts", "account", "a"},
-		{"Events", "/events", "event", "e"},
+		{"Settings", "/settings", "settings", "t"},
 	}
 }
 

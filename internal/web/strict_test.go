@@ -60,8 +60,14 @@ func TestALaxPolicyIsNoticed(t *testing.T) {
 		t.Errorf("strict: %v", why)
 	}
 	for _, with := range [][2]string{
-		{"script-src 'self'", "script-src 'self' 'unsafe-inline'"}, {"style-src 'self'", "style-src 'unsafe-inline'"}, {"script-src 'self'", "script-src 'self' 'unsafe-eval'"},
-		{"connect-src 'self'", "connect-src *"}, {"default-src 'none'", "default-src 'self'"}, {"; base-uri 'none'", ""}, {"; script-src 'self'", ""}, {strict, ""},
+		{"script-src 'self'", "script-src 'self' 'unsafe-inline'"},
+		{"style-src 'self'", "style-src 'unsafe-inline'"},
+		{"script-src 'self'", "script-src 'self' 'unsafe-eval'"},
+		{"connect-src 'self'", "connect-src *"},
+		{"default-src 'none'", "default-src 'self'"},
+		{"; base-uri 'none'", ""},
+		{"; script-src 'self'", ""},
+		{strict, ""},
 	} {
 		if len(lax(strings.Replace(strict, with[0], with[1], 1))) == 0 {
 			t.Errorf("%q is taken for strict", with)

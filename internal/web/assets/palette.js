@@ -69,9 +69,9 @@
 
   // What can be done on the page itself: its panels.
   function here(text) {
-    const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const parts = text.toLowerCase().split(/\s+/).filter(Boolean);
     const some = [...document.querySelectorAll("main details.panel > summary")].filter((summary) =>
-      wanted.every((word) => summary.textContent.toLowerCase().includes(word)));
+      parts.every((word) => summary.textContent.toLowerCase().includes(word)));
     if (!some.length) return;
     const group = document.createElement("div");
     group.setAttribute("role", "group");
@@ -100,9 +100,12 @@
     list.append(group);
   }
 
+  // Whoever types the slash once more than is needed means the same.
+  const wanted = () => words.value.replace(/^\/+/, "").trim();
+
   function ask() {
     clearTimeout(due);
-    const text = words.value.trim();
+    const text = wanted();
     if (text === asked) return answered;
     asked = text;
     request?.abort();
@@ -152,7 +155,7 @@
       await ask();
       const option = marked();
       if (option) option.click();
-      else location.assign("/search?q=" + encodeURIComponent(words.value.trim()));
+      else location.assign("/search?q=" + encodeURIComponent(wanted()));
     });
     list.addEventListener("mousemove", (event) => {
       const option = event.target.closest("[role=option]");
