@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-const (
-	cookie      = "talos-manager"
-	sessionLife = 7 * 24 * time.Hour
-)
+// SessionCookie is what a browser keeps its session in.
+const SessionCookie = "talos-manager"
+
+const sessionLife = 7 * 24 * time.Hour
 
 // Login starts a session for whoever knows the password.
 func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) error {
@@ -23,7 +23,7 @@ func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) 
 	}
 	text := actor + "." + strconv.FormatInt(a.now().Add(sessionLife).Unix(), 10)
 	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: text + "." + a.sign(text), Path: "/",
+		Name: SessionCookie, Value: text + "." + a.sign(text), Path: "/",
 		MaxAge: int(sessionLife.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r),
 	})
 	return nil
@@ -31,7 +31,7 @@ func (a *Access) Login(w http.ResponseWriter, r *http.Request, password string) 
 
 // Logout ends the session of this browser.
 func (a *Access) Logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
+	http.SetCookie(w, &http.Cookie{Name: SessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r)})
 }
 
 func secure(r *http.Request) bool {
@@ -40,7 +40,7 @@ func secure(r *http.Request) bool {
 
 // session names whose session a request carries, "" if none that holds.
 func (a *Access) session(r *http.Request) string {
-	c, err := r.Cookie(cookie)
+	c, err := r.Cookie(SessionCookie)
 	if err != nil {
 		return ""
 	}

@@ -17,7 +17,7 @@ const window = 45 * time.Minute
 const rebootKey = "reboot"
 
 func (o *Operations) bootTalos(ctx context.Context, run *workflow.Run) error {
-	return o.leaveRescue(ctx, run, "rebooting into Talos", func(session *rescue.Session) error { return session.Reboot(ctx) })
+	return o.leaveRescue(ctx, run, intoTalos, func(session *rescue.Session) error { return session.Reboot(ctx) })
 }
 
 // leaveRescue has the rescue system make way for Talos.

@@ -185,23 +185,37 @@ func overwriteQuestion(s fleet.Server, disk fleet.Disk, losses []rescue.Loss) st
 		names = append(names, l.Name)
 		what := "disk " + l.Name
 		if l.Name == rescue.AnswerName(disk) {
-			what += " is not blank, everything on it will be lost"
+			what += allLost
 		}
 		fmt.Fprintf(&b, "%s: %s.\n", what, strings.Join(l.Lines, "; "))
 	}
-	fmt.Fprintf(&b, "To go on, answer with %s", strings.Join(names, " "))
+	b.WriteString(toGoOn + strings.Join(names, " "))
 	return b.String()
 }
 
-// namesAll says whether an answer names every disk and nothing else. Serial numbers may contain spaces.
+// Words of the question by which it is taken apart again.
+const (
+	allLost = " is not blank, everything on it will be lost"
+	toGoOn  = "To go on, answer with "
+)
+
+// namesAll says whether an answer names every disk and nothing else.
 func namesAll(answer string, losses []rescue.Loss) bool {
+	var names []string
+	for _, l := range losses {
+		names = append(names, l.Name)
+	}
+	return namesExactly(answer, names)
+}
+
+// namesExactly says whether an answer holds these names and nothing else. Serial numbers may contain spaces.
+func namesExactly(answer string, names []string) bool {
 	words := func(text string) string {
 		return " " + strings.Join(strings.Fields(strings.ReplaceAll(text, ",", " ")), "  ") + " "
 	}
 	rest := words(answer)
-	longest := slices.SortedFunc(slices.Values(losses), func(a, b rescue.Loss) int { return cmp.Compare(len(b.Name), len(a.Name)) })
-	for _, l := range longest {
-		name := words(l.Name)
+	for _, one := range slices.SortedFunc(slices.Values(names), func(a, b string) int { return cmp.Compare(len(b), len(a)) }) {
+		name := words(one)
 		if !strings.Contains(rest, name) {
 			return false
 		}

@@ -155,7 +155,7 @@ func (o *Operations) bootRescue(ctx context.Context, run *workflow.Run) error {
 	if len(b.Ours) > 0 {
 		err := o.restart(ctx, run, s, driver, b, orders{}.with(sshReboot, o.Now(), offered))
 		if err == nil {
-			run.Log(ctx, "the rescue system that runs was told to reboot")
+			run.Log(ctx, toldToReboot)
 			return nil
 		}
 		run.Warn(ctx, "the rescue system that ran cannot be told to reboot: %v", err)

@@ -78,19 +78,18 @@ func streamAddress(address string, parts []part, lines []fleet.LogLine) string {
 // the one with its id, event "log" a line to append to the log, "reload" says that the page is another one now.
 func (s *site) live(load loader) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		r = r.WithContext(ctx)
-		changes := s.store.Changes(ctx) // before the first look, so that nothing falls between
-		st := &stream{site: s, r: r, load: load, w: w, control: http.NewResponseController(w), sent: map[string]string{}}
-		if err := st.begin(); err != nil {
+		ctx := r.Context()
+		page := s.watches.join(s, r, load)
+		defer s.watches.leave(page)
+		st := &stream{page: page, w: w, control: http.NewResponseController(w), sent: map[string]string{}}
+		if err := st.begin(ctx, r); err != nil {
 			return err
 		}
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Accel-Buffering", "no") // nginx would keep events back
-		if err := st.run(ctx, changes); err != nil && ctx.Err() == nil {
+		if err := st.run(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Debug("page stream", "path", r.URL.Path, "error", err)
 		}
 		return nil
@@ -99,168 +98,116 @@ func (s *site) live(load loader) handler {
 
 // stream is one browser that looks at one page.
 type stream struct {
-	site    *site
-	r       *http.Request
-	load    loader
+	page    *watch
+	look    *pageLook
 	w       http.ResponseWriter
 	control *http.ResponseController
 
-	view view
 	sent map[string]string // keys of the parts as the browser has them
 	log  string            // operation whose log it follows
 	last int64             // number of the last line it has
 }
 
 // begin takes up where the page, or an earlier stream of it, stopped.
-func (st *stream) begin() error {
-	if err := st.look(); err != nil {
-		return err
+func (st *stream) begin(ctx context.Context, r *http.Request) (err error) {
+	q := r.URL.Query()
+	seen := q.Get("seen")
+	if st.look = st.page.latest(); st.look == nil || st.look.err != nil || keyOfAll(st.look.view.parts) != seen {
+		if st.look, err = st.page.fresh(ctx); err != nil {
+			return err
+		}
 	}
-	if st.view.wants == nil {
-		return fleet.Errorf(fleet.NotFound, "page %s has no stream", st.view.address)
+	v := st.look.view
+	if v.wants == nil {
+		return fleet.Errorf(fleet.NotFound, "page %s has no stream", v.address)
 	}
-	q := st.r.URL.Query()
-	st.log = st.view.log
+	st.log = v.log
 	st.last, _ = strconv.ParseInt(q.Get("after"), 10, 64)
-	if seq, err := strconv.ParseInt(st.r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
+	if seq, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
 		st.last = max(st.last, seq)
 	}
-	if q.Get("seen") == keyOfAll(st.view.parts) {
+	if keyOfAll(v.parts) == seen {
 		st.remember()
 	}
 	return nil
 }
 
-func (st *stream) look() error {
-	v, err := st.load(st.r)
-	if err != nil {
-		return err
-	}
-	now, err := st.site.running(st.r.Context())
-	v.parts = append(v.parts, runningPart(now))
-	st.view = v
-	return err
-}
-
 func (st *stream) remember() {
 	clear(st.sent)
-	for _, p := range st.view.parts {
+	for _, p := range st.look.view.parts {
 		st.sent[p.id] = p.key
 	}
 }
 
 // run sends until ctx ends or the browser is gone.
-func (st *stream) run(ctx context.Context, changes <-chan store.Change) error {
+func (st *stream) run(ctx context.Context) error {
 	alive := time.NewTicker(heartbeat)
 	defer alive.Stop()
 	if err := st.write([]byte(": hello\n\n")); err != nil {
 		return err
 	}
 	for {
-		if err := st.news(ctx); err != nil {
+		if err := st.news(); err != nil {
 			return err
 		}
-		if err := st.pause(ctx); err != nil {
-			return err
+		for shown := st.look; st.look == shown; {
+			var renewed <-chan struct{}
+			if st.look, renewed = st.page.now(); st.look != shown {
+				break
+			}
+			select {
+			case <-renewed:
+			case <-alive.C:
+				if err := st.write([]byte(": still here\n\n")); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-		if err := st.await(changes, alive.C); err != nil {
-			return err
-		}
-		switch err := st.look(); fleet.KindOf(err) {
-		case fleet.NotFound:
+		if fleet.KindOf(st.look.err) == fleet.NotFound && st.look.err != nil {
 			return st.write([]byte("event: reload\ndata:\n\n"))
-		default:
-			if err != nil {
-				return err // the browser comes back
-			}
+		}
+		if st.look.err != nil {
+			return st.look.err // the browser comes back
 		}
 	}
-}
-
-func (st *stream) pause(ctx context.Context) error {
-	timer := time.NewTimer(breath)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// await returns when something changed that the page may show; of what else has queued up, nothing is lost by
-// being read along.
-func (st *stream) await(changes <-chan store.Change, alive <-chan time.Time) error {
-	for due := false; !due; {
-		select {
-		case c, open := <-changes:
-			if !open {
-				return context.Canceled
-			}
-			due = st.wanted(c)
-		case <-alive:
-			if err := st.write([]byte(": still here\n\n")); err != nil {
-				return err
-			}
-		}
-	}
-	for {
-		select {
-		case _, open := <-changes:
-			if !open {
-				return context.Canceled
-			}
-		default:
-			return nil
-		}
-	}
-}
-
-func (st *stream) wanted(c store.Change) bool {
-	return c == store.Change{} || c.Table == "operations" || st.view.wants(c)
 }
 
 // news sends the parts that changed and the lines that are new.
-func (st *stream) news(ctx context.Context) error {
+func (st *stream) news() error {
 	var out bytes.Buffer
 	renewed := map[string]bool{}
-	for _, p := range st.view.parts {
+	for _, p := range st.look.view.parts {
 		if st.sent[p.id] == p.key {
 			continue
 		}
 		if renewed[p.id] = true; renewed[p.within] {
 			continue // it came with the part around it
 		}
-		var html bytes.Buffer
-		if err := p.piece.Render(ctx, &html); err != nil {
+		html, err := st.look.html(p)
+		if err != nil {
 			return err
 		}
-		event(&out, "patch", "", html.String())
+		event(&out, "patch", "", html)
 		if p.log {
 			st.last = 0
 		}
 	}
 	st.remember()
-	if st.log != st.view.log {
-		st.log, st.last = st.view.log, 0
+	if log := st.look.view.log; st.log != log {
+		st.log, st.last = log, 0
 	}
-	if err := st.lines(ctx, &out); err != nil || out.Len() == 0 {
+	if err := st.lines(&out); err != nil || out.Len() == 0 {
 		return err
 	}
 	return st.write(out.Bytes())
 }
 
-func (st *stream) lines(ctx context.Context, out *bytes.Buffer) error {
-	if st.log == "" {
-		return nil
-	}
-	lines, err := st.site.store.OperationLog(ctx, st.log, st.last, 0)
-	if err != nil {
-		return err
-	}
-	for _, l := range lines {
+func (st *stream) lines(out *bytes.Buffer) error {
+	for _, l := range st.look.after(st.last) {
 		var html bytes.Buffer
-		if err := logLine(st.log, l).Render(ctx, &html); err != nil {
+		if err := logLine(st.log, l).Render(st.look.ctx, &html); err != nil {
 			return err
 		}
 		st.last = l.Seq

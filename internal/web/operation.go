@@ -1,22 +1,64 @@
 package web
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/a-h/templ"
 
-	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
 // operationData is the page of one operation.
 type operationData struct {
-	Op  fleet.Operation
-	Row operationRow
+	Title    string
+	Run      runData
+	Row      operationRow
+	ParentID string
+	Restarts []operation.Restart
+	Acts     []fleet.Event // what people did to it
+	Timeline timelineData
+	Log      logFilter
 }
+
+// runData is where an operation stands, for its steps.
+type runData struct {
+	Op       fleet.Operation
+	Question operation.Question
+	Rate     string    // "41 MB/s, about 2 min left", "" if nobody knows
+	RateAt   time.Time // when that was so
+	Since    time.Time // it waits
+}
+
+// runOf is where an operation stands by its record alone.
+func runOf(op fleet.Operation) runData {
+	return runData{Op: op, Question: operation.ReadQuestion(op.Question, fleet.Facts{})}
+}
+
+// key tells whether anything but the log changed.
+func (d runData) key() string {
+	if !d.looksLate() {
+		d.Op.WaitUntil = time.Time{}
+	}
+	d.Op.UpdatedAt = time.Time{}
+	return keyOf(d)
+}
+
+// lateLook is how far the next look has to be away to be worth a word.
+const lateLook = 30 * time.Second
+
+// looksLate says that the operation looks again only after a while, as when a budget is used up.
+func (d runData) looksLate() bool {
+	return d.Op.State == fleet.Waiting && d.Op.WaitUntil.Sub(d.Op.UpdatedAt) >= lateLook
+}
+
+// operationKey tells whether anything but the log changed.
+func operationKey(op fleet.Operation) string { return runOf(op).key() }
 
 // operation is the page of one operation.
 func (s *site) operation(r *http.Request) (view, error) {
@@ -25,111 +67,144 @@ func (s *site) operation(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	rows, err := s.operationRows(ctx, []fleet.Operation{op}, names{})
+	d, err := s.operationData(ctx, op)
 	if err != nil {
 		return view{}, err
 	}
-	d := operationData{Op: op, Row: rows[0]}
-	title := kindTitle(op.Kind)
-	if d.Row.Server != "" {
-		title += " on " + d.Row.Server
-	} else if d.Row.Cluster != "" {
-		title += " of " + d.Row.Cluster
-	}
+	d.Log = logFilterOf(r.URL.Query())
+	actions := []any{actionsOf(op), cancelLoss(op), op.Step, d.Run.Question}
 	return view{
-		title: title, section: "/operations", crumbs: []crumb{{"Operations", "/operations"}}, address: "/operations/" + id, log: id,
-		body: func(lines []fleet.LogLine) templ.Component { return operationPage(d, title, lines) },
+		title: d.Title, section: "/operations", crumbs: []crumb{{"Operations", "/operations"}}, address: "/operations/" + id + d.Log.query(), log: id,
+		body: func(lines []fleet.LogLine) templ.Component { return operationPage(d, lines) },
 		parts: []part{
-			{id: "operation-head", key: keyOf([]any{d.Row, title}), piece: operationHead(d, title)},
-			{id: "operation-steps", key: operationKey(op), piece: operationSteps(op)},
-			{id: "operation-actions", key: keyOf([]any{actionsOf(op), cancelLoss(op), op.Step}), piece: operationActions(d)},
+			{id: "operation-head", key: keyOf([]any{d.Row, d.Title}), piece: operationHead(d)},
+			{id: "operation-steps", key: d.Run.key(), piece: runSteps(d.Run)},
+			{id: "operation-actions", key: keyOf(actions), piece: operationActions(d)},
+			partOf("operation-restarts", d.Restarts, restartsCard),
+			partOf("operation-acts", d.Acts, actsCard),
+			partOf("operation-timeline", d.Timeline, timelineCard),
 		},
-		wants: func(c store.Change) bool { return c.Table == "servers" && c.ID == op.ServerID },
+		wants: func(c store.Change) bool { return c.Table == "events" || c.Table == "servers" && c.ID == op.ServerID },
+		sheet: func() (sheet, error) { return stepsSheet(op), nil }, same: operationCommands(op, d.Run.Question), scripts: []string{"log.js"},
 	}, nil
 }
 
-// operationKey tells whether anything but the log changed.
-func operationKey(op fleet.Operation) string {
-	op.UpdatedAt, op.WaitUntil = time.Time{}, time.Time{}
-	return keyOf(op)
-}
-
-// operationActionsData is what a person can do to an operation now.
-type operationActionsData struct {
-	Cancel, Retry bool
-	Cancelling    bool // it was cancelled and tidies up
-}
-
-func actionsOf(op fleet.Operation) operationActionsData {
-	cancelling := !op.State.Final() && standing(op).State == fleet.Cancelled
-	return operationActionsData{
-		Cancel: !op.State.Final() && !cancelling, Cancelling: cancelling, Retry: op.State == fleet.Failed || op.State == fleet.Cancelled,
+func (s *site) operationData(ctx context.Context, op fleet.Operation) (d operationData, err error) {
+	rows, err := s.operationRows(ctx, []fleet.Operation{op}, names{})
+	if err != nil {
+		return d, err
 	}
+	d = operationData{Title: operationTitle(rows[0]), Row: rows[0], ParentID: op.ParentID}
+	if d.Run, err = s.runData(ctx, op); err != nil {
+		return d, err
+	}
+	lines, err := s.store.OperationLog(ctx, op.ID, 0, 0)
+	if err != nil {
+		return d, err
+	}
+	d.Restarts = operation.Restarts(lines)
+	if d.Acts, err = s.store.Events(ctx, store.EventFilter{Subject: "operation", TargetID: op.ID, Limit: actsShown}); err != nil {
+		return d, err
+	}
+	d.Timeline, err = s.timeline(ctx, op, d.Restarts)
+	return d, err
 }
 
-// standing is the step an operation stands at.
-func standing(op fleet.Operation) fleet.OperationStep {
+// actsShown is how many of the latest acts of people a page has.
+const actsShown = 10
+
+func operationTitle(row operationRow) string {
+	title := kindTitle(row.Kind)
+	if row.Server != "" {
+		return title + " on " + row.Server
+	} else if row.Cluster != "" {
+		return title + " of " + row.Cluster
+	}
+	return title
+}
+
+// runData adds to an operation's record what the others know of it.
+func (s *site) runData(ctx context.Context, op fleet.Operation) (d runData, err error) {
+	server, err := s.store.Server(ctx, op.ServerID)
+	if err != nil && fleet.KindOf(err) != fleet.NotFound {
+		return d, err
+	}
+	d = runData{Op: op, Question: operation.ReadQuestion(op.Question, server.Facts)}
+	speed := s.rates.of(op)
+	if d.Rate = speed.text(op); d.Rate != "" {
+		d.RateAt = speed.at
+	}
+	d.Since, err = s.Operations.WaitsSince(ctx, op)
+	return d, err
+}
+
+// actorTitle says who asked for something, and by what.
+func actorTitle(actor string) string {
+	switch actor {
+	case "admin":
+		return "admin, with the password"
+	case "talos-manager":
+		return "Talos Manager, by itself"
+	case "":
+		return "nobody known"
+	}
+	return "API token " + actor
+}
+
+func stepsSheet(op fleet.Operation) sheet {
+	out := sheet{name: "steps-" + op.ID, columns: []string{"step", "state", "attempts", "started", "finished", "seconds", "error"}}
 	for _, step := range op.Steps {
-		if step.Name == op.Step {
-			return step
+		out.rows = append(out.rows, []string{
+			step.Name, string(step.State), strconv.Itoa(step.Attempts), sheetTime(step.StartedAt), sheetTime(step.FinishedAt), sheetSeconds(step.StartedAt, step.FinishedAt), step.Error,
+		})
+	}
+	return out
+}
+
+func operationCommands(op fleet.Operation, q operation.Question) []command {
+	all := []command{
+		{What: "Show it", CLI: "operation show " + op.ID, API: "GET /api/v1/operations/" + op.ID},
+		{What: "Follow its log", CLI: "operation logs " + op.ID + " --follow", API: "GET /api/v1/operations/" + op.ID + "/follow"},
+	}
+	can := actionsOf(op)
+	if op.State == fleet.Asking {
+		answer := q.Answer()
+		if answer == "" {
+			answer = "ANSWER"
 		}
+		all = append(all, command{
+			What: "Answer it", CLI: "operation approve " + op.ID + " --answer " + shellWord(answer),
+			API: "POST /api/v1/operations/" + op.ID + `/approve {"answer": ` + jsonWord(answer) + "}",
+		})
 	}
-	return fleet.OperationStep{}
+	if can.Cancel {
+		all = append(all, command{What: "Cancel it", CLI: "operation cancel " + op.ID, API: "POST /api/v1/operations/" + op.ID + "/cancel"})
+	}
+	if can.Retry {
+		all = append(all, command{What: "Retry it", CLI: "operation retry " + op.ID, API: "POST /api/v1/operations/" + op.ID + "/retry"})
+	}
+	return all
 }
 
-// cancelOperation stops an operation.
-func (s *site) cancelOperation(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := s.Operations.Cancel(r.Context(), access.Actor(r.Context()), id); err != nil {
-		return s.again(w, r, s.operation, err)
-	}
-	return s.done(w, r, "/operations/"+id, "Cancelled")
-}
-
-// retryOperation continues an operation where it stopped.
-func (s *site) retryOperation(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := s.Operations.Retry(r.Context(), access.Actor(r.Context()), id); err != nil {
-		return s.again(w, r, s.operation, err)
-	}
-	return s.done(w, r, "/operations/"+id, "It is tried again")
-}
-
-// answerOperation answers the question an operation asks.
-func (s *site) answerOperation(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	answer := strings.TrimSpace(r.PostFormValue("answer"))
-	if answer == "" {
-		return s.again(w, r, s.operation, fleet.Errorf(fleet.Invalid, "no answer was given").WithHint("write what the question asks for, or cancel the operation"))
-	}
-	if err := s.Operations.Approve(r.Context(), access.Actor(r.Context()), id, answer); err != nil {
-		return s.again(w, r, s.operation, err)
-	}
-	return s.done(w, r, "/operations/"+id, "Answered")
-}
-
-// downloadLog hands out the log as a file.
-func (s *site) downloadLog(w http.ResponseWriter, r *http.Request) error {
-	op, err := s.store.Operation(r.Context(), r.PathValue("id"))
+func jsonWord(text string) string {
+	word, err := json.Marshal(text)
 	if err != nil {
-		return err
+		return `""` // of a string it never fails
 	}
-	lines, err := s.store.OperationLog(r.Context(), op.ID, 0, 0)
-	if err != nil {
-		return err
-	}
-	var out strings.Builder
-	for _, l := range lines {
-		out.WriteString(l.At.UTC().Format(time.RFC3339) + " " + l.Level + " [" + l.Step + "] " + l.Text + "\n")
-	}
-	download(w, "text/plain; charset=utf-8", op.Kind+"-"+op.ID+".log", []byte(out.String()))
-	return nil
+	return string(word)
 }
 
-// download sends a file; name is of our own making and holds no quotes.
-func download(w http.ResponseWriter, kind, name string, content []byte) {
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(content)
+// sheetTime and sheetSeconds are moments and durations for other programs, empty where there are none.
+func sheetTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func sheetSeconds(from, to time.Time) string {
+	if from.IsZero() || to.IsZero() {
+		return ""
+	}
+	return strconv.FormatFloat(to.Sub(from).Seconds(), 'f', 1, 64)
 }

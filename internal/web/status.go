@@ -111,6 +111,10 @@ func doing(kind string) string {
 		return "Installing"
 	case "server.rescue":
 		return "Booting rescue"
+	case "server.recover-uuid":
+		return "Recovering its UUID"
+	case "server.vswitch":
+		return "Moving to another vSwitch"
 	case "cluster.bootstrap":
 		return "Bootstrapping"
 	}
@@ -125,6 +129,8 @@ func kindTitle(kind string) string {
 		return "Boot the rescue system"
 	case "server.recover-uuid":
 		return "Give Talos its UUID back"
+	case "server.vswitch":
+		return "Move to another vSwitch"
 	case "cluster.bootstrap":
 		return "Bootstrap etcd"
 	}

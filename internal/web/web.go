@@ -44,8 +44,10 @@ type Parts struct {
 
 type site struct {
 	Parts
-	store  *store.Store
-	assets assets
+	store   *store.Store
+	assets  assets
+	watches *watches
+	rates   *rates
 }
 
 // handler answers a request, or returns why it cannot.
