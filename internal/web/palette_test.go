@@ -70,6 +70,10 @@ func TestRowsAreReachedByKeys(t *testing.T) {
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{}, "/servers")
+	b.Keys(kb.Tab)
+	b.Until("the first Tab leads past the rail", `document.activeElement.className === "skip"`)
+	b.Keys("\r")
+	b.Until("to the content", `document.activeElement.id === "main"`)
 	focused := func(name string) string { return `document.activeElement.innerText === "` + name + `"` }
 	b.Keys("j")
 	b.Until("the first row has the focus", focused("server-0"))
