@@ -31,3 +31,15 @@ func TestAnErrorPageSaysWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// When the database is away the page stands alone, and can be tried again where it was.
+func TestAPageWithoutTheDatabaseCanBeTriedAgain(t *testing.T) {
+	l := newLab(t)
+	must(t, l.store.Close())
+	r, err := l.browser.Get(l.server.URL + "/servers?state=ready")
+	must(t, err)
+	p := l.read(t, r, nil, r.StatusCode)
+	if p.has(t, "Try again"); !p.leadsTo("/servers?state=ready") || p.byID("palette") != nil {
+		t.Errorf("it says %s", p.text())
+	}
+}
