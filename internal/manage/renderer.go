@@ -247,6 +247,7 @@ func patchName(layer, name string) string { return fmt.Sprintf("%s, patch %q", l
 // named is a layer with what people call it.
 type named struct {
 	what     string
+	owner    string // name of the cluster, config or server
 	contents fleet.Contents
 }
 
@@ -254,11 +255,11 @@ type named struct {
 func (n *snapshot) layersOf(made *Made, s fleet.Server) []named {
 	c, role := made.Cluster, s.Assignment.Role
 	all := []named{
-		{"cluster " + c.Name, n.contents(fleet.ScopeCluster, c.ID)},
-		{"role " + string(role) + " of " + c.Name, n.contents(fleet.ScopeRole, fleet.RoleOwner(c.ID, role))},
+		{"cluster " + c.Name, c.Name, n.contents(fleet.ScopeCluster, c.ID)},
+		{"role " + string(role) + " of " + c.Name, c.Name, n.contents(fleet.ScopeRole, fleet.RoleOwner(c.ID, role))},
 	}
 	if made.Config.ID != "" {
-		all = append(all, named{"config " + made.Config.Name, made.Config.Contents})
+		all = append(all, named{"config " + made.Config.Name, made.Config.Name, made.Config.Contents})
 	}
-	return append(all, named{"server " + s.Name, n.contents(fleet.ScopeServer, s.ID)})
+	return append(all, named{"server " + s.Name, s.Name, n.contents(fleet.ScopeServer, s.ID)})
 }

@@ -91,12 +91,23 @@ func fieldsOf(form *html.Node) url.Values {
 			}
 			values.Add(name, attr(n, "value"))
 		case "textarea":
-			values.Add(name, textOf(n))
+			values.Add(name, rawOf(n))
 		case "select":
 			values.Add(name, chosenOf(n))
 		}
 	}
 	return values
+}
+
+// rawOf is the text of an element as it stands, with its line breaks.
+func rawOf(n *html.Node) string {
+	var text strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			text.WriteString(d.Data)
+		}
+	}
+	return text.String()
 }
 
 func chosenOf(list *html.Node) string {

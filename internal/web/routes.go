@@ -28,7 +28,9 @@ type area struct {
 }
 
 func (s *site) areas() []area {
-	return []area{{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea()}
+	return []area{
+		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.serverArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea(),
+	}
 }
 
 // pages are what can be looked at. Each has its stream of changes under /live.
@@ -36,7 +38,6 @@ func (s *site) pages() map[string]loader {
 	return map[string]loader{
 		"/{$}":             s.overview,
 		"/servers":         s.servers,
-		"/servers/{ref}":   s.server,
 		"/clusters":        s.clusters,
 		"/clusters/{ref}":  s.cluster,
 		"/accounts":        s.accounts,
@@ -51,12 +52,7 @@ func (s *site) pages() map[string]loader {
 // actions are what can be done, and what is handed out.
 func (s *site) actions() map[string]handler {
 	return map[string]handler{
-		"POST /servers/sync":          s.syncServers,
-		"POST /servers/{ref}/assign":  s.assignServer,
-		"POST /servers/{ref}/rename":  s.renameServer,
-		"POST /servers/{ref}/rescue":  s.rescueServer,
-		"POST /servers/{ref}/install": s.installServer,
-		"POST /servers/{ref}/release": s.releaseServer,
+		"POST /servers/sync": s.syncServers,
 
 		"POST /install": s.installServers,
 		"POST /rescue":  s.rescueServers,

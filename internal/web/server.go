@@ -3,32 +3,117 @@ package web
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/a-h/templ"
 
-	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/operation"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
-// serverData is the page of one server.
+// serverArea is the pages of one server, each a tab, and what can be done to it.
+func (s *site) serverArea() area {
+	return area{
+		pages: map[string]loader{
+			"/servers/{ref}":            s.server,
+			"/servers/{ref}/config":     s.serverConfig,
+			"/servers/{ref}/operations": s.serverHistory,
+			"/servers/{ref}/events":     s.serverEvents,
+		},
+		actions: map[string]handler{
+			"POST /servers/{ref}/assign":  s.assignServer,
+			"POST /servers/{ref}/release": s.releaseServer,
+			"POST /servers/{ref}/rename":  s.renameServer,
+			"POST /servers/{ref}/vswitch": s.moveToVSwitch,
+
+			"POST /servers/{ref}/rescue":        s.rescueServer,
+			"POST /servers/{ref}/install":       s.installServer,
+			"POST /servers/{ref}/override-uuid": s.overrideUUID,
+			"POST /servers/{ref}/recover-uuid":  s.recoverUUID,
+
+			"POST /servers/{ref}/probe":  s.probeServer,
+			"POST /servers/{ref}/move":   s.moveServer,
+			"POST /servers/{ref}/remove": s.removeServer,
+
+			"POST /servers/{ref}/config/patch":           s.patchServer,
+			"POST /servers/{ref}/config/variable":        s.setServerVariable,
+			"POST /servers/{ref}/config/variable/remove": s.unsetServerVariable,
+			"POST /servers/{ref}/config/publish":         s.publishServerDraft,
+			"POST /servers/{ref}/config/discard":         s.discardServerDraft,
+			"POST /servers/{ref}/machine-config":         s.downloadMachineConfig,
+		},
+	}
+}
+
+// serverTab is one of the pages of a server.
+type serverTab struct{ Name, Path string }
+
+func serverTabs() []serverTab {
+	return []serverTab{{"Overview", ""}, {"Machine config", "/config"}, {"Operations", "/operations"}, {"Events", "/events"}}
+}
+
+// serverTop is what all pages of a server begin with.
+type serverTop struct {
+	Server fleet.Server
+	Row    serverRow
+	Tab    serverTab
+}
+
+func (t serverTop) href(path string) string { return "/servers/" + t.Server.ID + path }
+
+// view begins the view of the page.
+func (t serverTop) view() view {
+	v := view{title: t.Server.Name, section: "/servers", crumbs: []crumb{{"Servers", "/servers"}}, address: t.href(t.Tab.Path), wants: changeOf("servers", "clusters")}
+	if t.Tab.Path != "" {
+		v.title, v.crumbs = t.Tab.Name, append(v.crumbs, crumb{t.Server.Name, t.href("")})
+	}
+	return v
+}
+
+func (t serverTop) part() part {
+	s := t.Server
+	return part{id: "server-head", key: keyOf([]any{t.Row, t.Tab, s.MissingAt, s.Cancelled, s.Locked, s.Status}), piece: serverHead(t)}
+}
+
+// serverTop reads what a page of a server begins with.
+func (s *site) serverTop(ctx context.Context, ref, path string) (t serverTop, err error) {
+	for _, tab := range serverTabs() {
+		if tab.Path == path {
+			t.Tab = tab
+		}
+	}
+	if t.Server, err = s.store.Server(ctx, ref); err != nil {
+		return t, err
+	}
+	clusters, err := s.clusterNames(ctx)
+	if err != nil {
+		return t, err
+	}
+	active, err := s.activeByServer(ctx, store.OperationFilter{ServerID: t.Server.ID})
+	if err != nil {
+		return t, err
+	}
+	t.Row = serverRows([]fleet.Server{t.Server}, clusters, active)[0]
+	return t, nil
+}
+
+// serverData is the first page of one server.
 type serverData struct {
 	Server     fleet.Server
 	Patch      string // its own, without secrets
 	Row        serverRow
 	Account    string
-	Config     string // name of the one it was given itself
+	Config     string // name of the one that is in effect
 	Active     *fleet.Operation
 	Latest     *fleet.Operation // with its steps; active or not
-	History    []operationRow
 	Clusters   []option
 	Configs    []option
 	Schematics []option
+	VSwitches  []option      // it can be in; none for cloud servers
 	Changes    []fleet.Event // what was found changed in the machine, newest first
 	BadUUID    string        // why its UUID will not do, "" if it will or is not known yet
+	Forecast   operation.DiskForecast
+	Trial      *trial // what a form that was only tried would do
 }
 
 // node says whether the server runs as a node of its cluster: it may not be changed then.
@@ -54,19 +139,28 @@ func (d serverData) disk() (fleet.Disk, bool) {
 	return disk, err == nil
 }
 
+// historyLength is how much of what was is listed beside other things.
 const historyLength = 10
 
-// server is the page of one server.
-func (s *site) server(r *http.Request) (view, error) {
-	d, err := s.serverData(r.Context(), r.PathValue("ref"))
+// server is the first page of one server.
+func (s *site) server(r *http.Request) (view, error) { return s.serverWith(r, nil) }
+
+// serverWith is the first page of one server, with what a form that was only tried would do.
+func (s *site) serverWith(r *http.Request, tried *trial) (view, error) {
+	ctx := r.Context()
+	d, err := s.serverData(ctx, r.PathValue("ref"))
 	if err != nil {
 		return view{}, err
 	}
-	v := view{
-		title: d.Server.Name, section: "/servers", crumbs: []crumb{{"Servers", "/servers"}}, address: "/servers/" + d.Server.ID,
-		body:  func(lines []fleet.LogLine) templ.Component { return serverPage(d, lines) },
-		parts: serverPageParts(d), wants: changeOf("servers", "clusters", "configs", "schematics"),
+	if d.Forecast, err = s.Operations.ForecastDisks(ctx, d.Server); err != nil {
+		return view{}, err
 	}
+	d.Trial = tried
+	top := serverTop{Server: d.Server, Row: d.Row, Tab: serverTabs()[0]}
+	v := top.view()
+	v.body = func(lines []fleet.LogLine) templ.Component { return serverPage(top, d, lines) }
+	v.parts, v.wants = serverPageParts(top, d), changeOf("servers", "clusters", "configs", "schematics")
+	v.sheet, v.same = func() (sheet, error) { return diskSheet(d.Server), nil }, serverCommands(d)
 	if d.Latest != nil {
 		v.log = d.Latest.ID
 	}
@@ -86,7 +180,7 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 		return d, err
 	}
 	d.Patch = own.Text(fleet.PatchOwn)
-	if err := s.serverOperations(ctx, &d); err != nil {
+	if err := s.latestOperation(ctx, &d); err != nil {
 		return d, err
 	}
 	changed := store.EventFilter{Verb: "server.changed", Subject: "server", TargetID: d.Server.ID, Limit: historyLength}
@@ -98,13 +192,7 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 		return d, err
 	}
 	d.Account = account.Name
-	if d.Clusters, err = s.clusterOptions(ctx); err != nil {
-		return d, err
-	}
-	if d.Configs, err = s.configOptions(ctx, option{"", "The cluster’s"}); err != nil {
-		return d, err
-	}
-	if d.Schematics, err = s.schematicOptions(ctx, option{"", "The cluster’s"}); err != nil {
+	if err := s.serverChoices(ctx, &d); err != nil {
 		return d, err
 	}
 	active := map[string]*fleet.Operation{}
@@ -120,14 +208,38 @@ func (s *site) serverData(ctx context.Context, ref string) (d serverData, err er
 	return d, nil
 }
 
-// serverOperations reads what was done to the server, newest first, and all of the newest.
-func (s *site) serverOperations(ctx context.Context, d *serverData) error {
-	all, err := s.store.Operations(ctx, store.OperationFilter{ServerID: d.Server.ID, Limit: historyLength})
+// serverChoices reads what the forms of a server offer.
+func (s *site) serverChoices(ctx context.Context, d *serverData) (err error) {
+	if d.Clusters, err = s.clusterOptions(ctx); err != nil {
+		return err
+	}
+	if d.Configs, err = s.configOptions(ctx, option{"", "The cluster’s"}); err != nil {
+		return err
+	}
+	d.Config = namesOf(d.Configs[1:])[d.Server.Assignment.ConfigID]
+	if d.Schematics, err = s.schematicOptions(ctx, option{"", "The cluster’s"}); err != nil {
+		return err
+	}
+	if d.Server.Provider != fleet.HetznerRobot {
+		return nil
+	}
+	all, err := s.store.VSwitches(ctx, d.Server.AccountID)
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	n := names{d.Server.ID: d.Server.Name}
-	if d.History, err = s.operationRows(ctx, all, n); err != nil {
+	d.VSwitches = []option{{"", "None"}}
+	for _, v := range all {
+		if v.MissingAt.IsZero() || v.ID == d.Server.VSwitchID {
+			d.VSwitches = append(d.VSwitches, option{v.ID, vswitchTitle(v)})
+		}
+	}
+	return nil
+}
+
+// latestOperation reads the newest operation on the server, all of it.
+func (s *site) latestOperation(ctx context.Context, d *serverData) error {
+	all, err := s.store.Operations(ctx, store.OperationFilter{ServerID: d.Server.ID, Limit: 1})
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	latest, err := s.store.Operation(ctx, all[0].ID)
@@ -141,13 +253,13 @@ func (s *site) serverOperations(ctx context.Context, d *serverData) error {
 	return nil
 }
 
-func serverPageParts(d serverData) []part {
+func serverPageParts(top serverTop, d serverData) []part {
 	v := d.Server
 	return append(latestParts(d), []part{
-		{id: "server-head", key: keyOf([]any{d.Row, v.MissingAt, v.Cancelled, v.Locked, v.Status}), piece: serverHead(d)},
-		{id: "server-facts", key: keyOf([]any{v, d.Account, d.Row.Cluster, d.BadUUID, d.Changes}), piece: serverFacts(d)},
-		{id: "server-actions", key: keyOf([]any{v.State, v.Name, v.Assignment, v.Facts.Disks, d.busy(), d.Clusters, d.Configs, d.Schematics}), piece: serverActions(d)},
-		{id: "server-history", key: keyOf(d.History), piece: serverHistory(d)},
+		top.part(),
+		{id: "server-facts", key: keyOf([]any{v, d.Account, d.Config, d.Row.Cluster, d.BadUUID, d.Changes, d.VSwitches}), piece: serverFacts(d)},
+		{id: "server-disks", key: keyOf([]any{v.Facts, v.Assignment, v.Installed, d.Forecast}), piece: serverDisks(d)},
+		{id: "server-actions", key: keyOf([]any{v.State, v.Name, v.MissingAt, v.Assignment, v.Facts, v.UUIDOverride, v.RanAs, v.VSwitchID, v.ProviderID, v.HostKey, d.busy(), d.Clusters, d.Configs, d.Schematics, d.VSwitches, d.Forecast}), piece: serverActions(d)},
 	}...)
 }
 
@@ -160,86 +272,4 @@ func latestParts(d serverData) []part {
 		{id: "server-latest", key: d.Latest.ID, log: true, piece: serverLatest(d, nil)},
 		{id: "operation-steps", key: operationKey(*d.Latest), within: "server-latest", piece: operationSteps(*d.Latest)},
 	}
-}
-
-// assignServer says what the server is to be.
-func (s *site) assignServer(w http.ResponseWriter, r *http.Request) error {
-	value := func(name string) *string {
-		v := strings.TrimSpace(r.PostFormValue(name))
-		return &v
-	}
-	role := fleet.Role(r.PostFormValue("role"))
-	disk := value("installDisk")
-	if other := value("otherDisk"); *disk == otherDisk {
-		disk = other
-	}
-	patch := strings.ReplaceAll(r.PostFormValue("patch"), "\r\n", "\n")
-	v, err := s.Manager.Assign(r.Context(), access.Actor(r.Context()), r.PathValue("ref"), manage.AssignmentChange{
-		Cluster: value("cluster"), Config: value("config"), Schematic: value("schematic"), Role: &role,
-		Hostname: value("hostname"), PrivateIP: value("privateIP"), InstallDisk: disk, EphemeralDisk: value("ephemeralDisk"), Patch: &patch,
-	})
-	if err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	return s.done(w, r, "/servers/"+v.ID, v.Name+" is to be a "+strings.ToLower(roleTitle(v.Assignment.Role))+" named "+v.Hostname())
-}
-
-// otherDisk is what the choice of disks calls one that is not listed.
-const otherDisk = "other"
-
-// releaseServer takes the server out of its cluster.
-func (s *site) releaseServer(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.store.Server(r.Context(), r.PathValue("ref"))
-	if err != nil {
-		return err
-	}
-	if err := insist(r, "take server "+v.Name+" out of its cluster", v.Name); err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	nothing := ""
-	if _, err := s.Manager.Assign(r.Context(), access.Actor(r.Context()), v.ID, manage.AssignmentChange{Cluster: &nothing}); err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	return s.done(w, r, "/servers/"+v.ID, v.Name+" belongs to no cluster now")
-}
-
-// renameServer names the server at its provider.
-func (s *site) renameServer(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.Manager.RenameServer(r.Context(), access.Actor(r.Context()), r.PathValue("ref"), strings.TrimSpace(r.PostFormValue("name")))
-	if err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	return s.done(w, r, "/servers/"+v.ID, "It is named "+v.Name+" at its provider now")
-}
-
-// rescueServer boots the server into the rescue system.
-func (s *site) rescueServer(w http.ResponseWriter, r *http.Request) error {
-	op, err := s.Operations.Rescue(r.Context(), access.Actor(r.Context()), r.PathValue("ref"))
-	if err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	return s.done(w, r, "/servers/"+op.ServerID, "Booting the rescue system")
-}
-
-// installServer installs Talos. Overwriting a disk without being asked again wants the server's name.
-func (s *site) installServer(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.store.Server(r.Context(), r.PathValue("ref"))
-	if err != nil {
-		return err
-	}
-	wipe := r.PostFormValue("wipe") == "true"
-	if wipe {
-		if err := insist(r, "overwrite the disk of server "+v.Name, v.Name); err != nil {
-			return s.again(w, r, s.server, err)
-		}
-	}
-	_, err = s.Operations.Install(r.Context(), access.Actor(r.Context()), v.ID, operation.InstallOptions{
-		Wipe: wipe, ImageSHA256: strings.TrimSpace(r.PostFormValue("sha256")), ViaManager: r.PostFormValue("viaManager") == "true",
-		OverrideUUID: r.PostFormValue("overrideUUID") == "true", StaticNetwork: r.PostFormValue("staticNetwork") == "true",
-		Boot: fleet.BootMethod(r.PostFormValue("boot")), Delivery: fleet.Delivery(r.PostFormValue("delivery")),
-	})
-	if err != nil {
-		return s.again(w, r, s.server, err)
-	}
-	return s.done(w, r, "/servers/"+v.ID, "Installing Talos on "+v.Name)
 }
