@@ -72,7 +72,7 @@ func (o *Operations) checkName(ctx context.Context, u *url.URL) AddressCheck {
 	}
 	for _, text := range found {
 		if ip, err := netip.ParseAddr(text); err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()) {
-			c.Warning, c.Problem, c.Hint = true, u.Hostname()+" is "+text+" from here, an address of a private network", "servers outside that network do not reach it: give the name a public address, or install with delivery push"
+			c.Warning, c.Problem, c.Hint = true, text+", which it is from here, is an address of a private network", "servers outside that network do not reach it: give the name a public address, or install with delivery push"
 			return c
 		}
 	}

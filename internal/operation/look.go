@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +111,7 @@ func (o *Operations) lookAtNode(ctx context.Context, cluster *fleet.Cluster, s f
 	}
 	node, err := o.node(ctx, cluster, s)
 	if err != nil {
-		l.Problem = err.Error()
+		l.Problem = plainly(err)
 		return l
 	}
 	defer node.Close()
@@ -128,7 +130,7 @@ func (o *Operations) lookAtNode(ctx context.Context, cluster *fleet.Cluster, s f
 		return err
 	})
 	if err != nil {
-		l.Problem = err.Error()
+		l.Problem = ofNode.ReplaceAllString(plainly(err), "")
 	}
 	return l
 }
@@ -190,17 +192,17 @@ func (o *Operations) lookAtKubernetes(ctx context.Context, cluster fleet.Cluster
 	}
 	k, err := o.Kubernetes(ctx, cluster.ID)
 	if err != nil {
-		l.Problem = err.Error()
+		l.Problem = plainly(err)
 		return l
 	}
 	defer k.Close()
 	if l.Version, err = k.Version(ctx); err != nil {
-		l.Problem = err.Error()
+		l.Problem = plainly(err)
 		return l
 	}
 	listed, err := k.Nodes(ctx)
 	if err != nil {
-		l.Problem = err.Error()
+		l.Problem = plainly(err)
 	}
 	for _, n := range listed {
 		l.Nodes = append(l.Nodes, kubeNode(n, servers))
@@ -216,4 +218,16 @@ func kubeNode(n kube.Node, servers []fleet.Server) KubeNode {
 		}
 	}
 	return out
+}
+
+// wrapping is what gRPC puts around a reason.
+var wrapping = regexp.MustCompile(`rpc error: code = \w+ desc = |connection error: desc = |transport: Error while dialing: |"`)
+
+// ofNode names the call and the node, which whoever reads of a node knows.
+var ofNode = regexp.MustCompile(`^[a-z ]+ of node \S+: `)
+
+// plainly is an error without the words of the libraries that passed it on.
+func plainly(err error) string {
+	text := wrapping.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), "")
+	return strings.ReplaceAll(text, "context deadline exceeded", "no answer in time")
 }

@@ -28,7 +28,7 @@ type accountRow struct {
 	Status          status
 	Problem         string
 	Servers         int
-	Missing         int // that it does not list any more
+	Missing         int    // that it does not list any more
 	User            string // of the webservice, "" at the Cloud
 	Checked, Synced time.Time
 	Created         time.Time

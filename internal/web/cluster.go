@@ -1,8 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -25,8 +29,24 @@ func (s *site) clusterBase(ctx context.Context, ref string) (b clusterBase, err 
 	}
 	b.Cluster.Secrets = nil
 	b.Nodes, err = s.store.Servers(ctx, store.ServerFilter{ClusterID: b.Cluster.ID, IncludeMissing: true, WithoutFacts: true})
+	slices.SortStableFunc(b.Nodes, byRole)
 	b.Row = clusterRowOf(b.Cluster, b.Nodes)
 	return b, err
+}
+
+// byRole puts control planes first, and counts in names: worker-2 is before worker-10.
+func byRole(a, b fleet.Server) int {
+	if a.Assignment.Role != b.Assignment.Role {
+		return cmp.Compare(string(a.Assignment.Role), string(b.Assignment.Role)) // "controlplane" is before "worker"
+	}
+	return cmp.Compare(counted(a.Hostname()), counted(b.Hostname()))
+}
+
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// counted is a name whose numbers have the same length, to sort by.
+func counted(name string) string {
+	return digits.ReplaceAllStringFunc(name, func(n string) string { return strings.Repeat("0", max(0, 12-len(n))) + n })
 }
 
 // clusterTab is one of the pages of a cluster.

@@ -38,11 +38,14 @@ func (l *lab) bigCluster(t testing.TB) fleet.Cluster {
 	all := make([]fleet.Server, 19)
 	for i := range all {
 		all[i] = fleet.Server{
-			ProviderID: fmt.Sprint(8000 + i), Name: fmt.Sprintf("big-%d", i), Product: "AX102", Location: []string{"FSN1-DC8", "FSN1-DC14", "HEL1-DC2", "FSN1-DC3"}[i%4],
+			Provider: fleet.HetznerRobot, ProviderID: fmt.Sprint(8000 + i), Name: fmt.Sprintf("big-%d", i), Product: "AX102", Location: []string{"FSN1-DC8", "FSN1-DC14", "HEL1-DC2", "FSN1-DC3"}[i%4],
 			Architecture: fleet.AMD64, Status: "ready", Power: fleet.PowerOn, IPv4: fmt.Sprintf("127.0.0.%d", 10+i),
 		}
 	}
-	all[2].Location, all[18].Location = "NBG1-DC3", ""
+	all[2].Location, all[18].Location, all[18].Provider = "NBG1-DC3", "", fleet.HetznerCloud
+	for i := range 15 {
+		all[i].VSwitchID = "9"
+	}
 	_, err = l.store.SyncServers(ctx, account.ID, all, []fleet.VSwitch{{ProviderID: "9", Name: "private", VLAN: 4009}}, time.Now())
 	must(t, err)
 	vswitches, err := l.store.VSwitches(ctx, account.ID)

@@ -65,7 +65,8 @@ func (s *site) clusterSettings(r *http.Request) (view, error) {
 	v.body = func([]fleet.LogLine) templ.Component { return clusterSettingsTab(d) }
 	v.parts = []part{
 		{id: "cluster-head", key: keyOf(d.Row), piece: clusterHead(d.Row)},
-		{id: "cluster-network", key: keyOf([]any{d.Recorded, d.VSwitches, d.Members}), piece: networkCard(d)},
+		{id: "cluster-network", key: keyOf([]any{d.Recorded, d.VSwitches}), piece: networkCard(d)},
+		{id: "cluster-members", key: keyOf([]any{d.Members, d.Named}), piece: membersCard(d)},
 		{id: "cluster-defaults", key: keyOf([]any{d.Recorded, d.Configs}), piece: defaultsCard(d)},
 	}
 	at := "/api/v1/clusters/" + b.Row.Name

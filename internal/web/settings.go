@@ -195,7 +195,10 @@ func (a About) looks() []setting {
 		listen.Value = a.Listen + ", TLS"
 	}
 	return []setting{
-		listen, proxies, {"Accounts are listed every", span(a.SyncEvery), "SYNC_EVERY"}, {"Nodes are looked at every", span(a.LookEvery), "LOOK_EVERY"},
-		{"Robot webservice", a.Robot, "ROBOT_URL"}, {"Cloud API", a.Cloud, "HCLOUD_ENDPOINT"},
+		listen, proxies,
+		{"Accounts are listed every", span(a.SyncEvery), "SYNC_EVERY"},
+		{"Nodes are looked at every", span(a.LookEvery), "LOOK_EVERY"},
+		{"Robot webservice", a.Robot, "ROBOT_URL"},
+		{"Cloud API", a.Cloud, "HCLOUD_ENDPOINT"},
 	}
 }

@@ -320,7 +320,7 @@ func settingsTokens(d settingsData) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = textField(field{Form: "token", Name: "name", Label: "Name of a new token", Placeholder: "ci", Required: true, Hint: "a–z, 0–9 and “-”."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = textField(field{Form: "token", Name: "name", Label: "Name of a new token", Placeholder: "ci", Required: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

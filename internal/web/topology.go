@@ -64,15 +64,15 @@ func topologyOf(c fleet.Cluster, rows []serverRow, addresses map[string][]string
 	siteWidth := tileWidth + 2*sitePadding
 	columns += siteWidth * len(sites)
 	t := topology{Width: max(columns, endpointWidth) + 2*margin}
-	t.Endpoint = drawnEndpoint{X: (t.Width - endpointWidth) / 2, Y: margin, W: endpointWidth, H: endpointHeight}
-	t.Endpoint.Address = cut(strings.TrimPrefix(c.Endpoint, "https://"), 34)
+	x := margin + (t.Width-2*margin-max(columns, endpointWidth))/2
+	t.Endpoint = drawnEndpoint{X: x, Y: margin, W: endpointWidth, H: endpointHeight} // at the left, where a phone begins
+	t.Endpoint.Address = cut(strings.TrimPrefix(c.Endpoint, "https://"), 36)
 	owner := endpointOwner(c.Endpoint, rows, addresses)
 	t.Endpoint.What = endpointKind(c.Endpoint, owner)
 	top := margin + endpointHeight
 	if len(sites) > 0 {
 		top += belowEndpoint
 	}
-	x := margin + (t.Width-2*margin-columns)/2
 	for _, s := range sites {
 		t.site(c.ID, s, x, top, siteWidth)
 		x += siteWidth + siteGap
@@ -92,10 +92,13 @@ type siteNodes struct {
 	planes, workers []serverRow
 }
 
+// noSite is the site of servers whose location nobody knows.
+const noSite = "Elsewhere"
+
 // siteOf is the site of a data centre: FSN1-DC8 and fsn1 are both FSN1.
 func siteOf(location string) string {
 	name, _, _ := strings.Cut(strings.ToUpper(location), "-")
-	return cmp.Or(name, "Elsewhere")
+	return cmp.Or(name, noSite)
 }
 
 // sitesOf groups nodes by site. Those with control planes come first.
@@ -114,7 +117,10 @@ func sitesOf(rows []serverRow) []siteNodes {
 		}
 	}
 	slices.SortFunc(all, func(a, b siteNodes) int {
-		return cmp.Or(cmp.Compare(min(len(b.planes), 1), min(len(a.planes), 1)), cmp.Compare(a.name, b.name))
+		return cmp.Or(
+			cmp.Compare(min(len(b.planes), 1), min(len(a.planes), 1)),
+			cmp.Compare(strings.Count(a.name, noSite), strings.Count(b.name, noSite)), cmp.Compare(a.name, b.name),
+		)
 	})
 	return all
 }
@@ -174,7 +180,7 @@ func urgency(t tone) int { return slices.Index([]tone{"", ok, working, attention
 
 // lines lead from the endpoint to each site with control planes, or to the one node whose address the endpoint is.
 func (t *topology) lines(owner string) {
-	from := t.Endpoint.X + t.Endpoint.W/2
+	from := t.Endpoint.X + (tileWidth+2*sitePadding)/2 // above the first site
 	bottom, bus := t.Endpoint.Y+t.Endpoint.H, t.Endpoint.Y+t.Endpoint.H+belowEndpoint/2
 	for _, s := range t.Sites {
 		var answers bool
@@ -221,10 +227,12 @@ func endpointKind(endpoint, owner string) string {
 	return "name in DNS"
 }
 
-// cut shortens a name that has no room.
+// cut takes out the middle of a name that has no room: names of nodes often differ at their ends only.
 func cut(text string, length int) string {
 	if utf8.RuneCountInString(text) <= length {
 		return text
 	}
-	return string([]rune(text)[:length-1]) + "…"
+	all := []rune(text)
+	head := length * 3 / 5
+	return string(all[:head]) + "…" + string(all[len(all)-(length-head-1):])
 }
