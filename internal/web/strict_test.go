@@ -93,6 +93,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	b.Click("main .hit")
 	b.Says("are not known yet")
 	b.Go("/clusters")
+	b.Press("Create a cluster")
 	b.Click("#cluster-name")
 	b.Keys("Not A Name")
 	b.Click("#cluster-endpoint")
