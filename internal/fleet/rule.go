@@ -140,6 +140,11 @@ func items(s string) []string {
 	return all
 }
 
+// For says whether a rule is for a server: by a part of its name and, where the rule has one, by its cluster.
+func (r *Rule) For(s *Server) bool {
+	return strings.Contains(s.Name, r.Match) && (r.ClusterID == "" || r.ClusterID == s.Assignment.ClusterID)
+}
+
 // Validate checks what a rule puts on nodes, and that it puts something on some.
 func (r *Rule) Validate() error {
 	if r.Match == "" {

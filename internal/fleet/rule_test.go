@@ -109,6 +109,28 @@ func TestARuleSaysWhatAndOnWhom(t *testing.T) {
 	}
 }
 
+func TestARuleIsForServersOfItsNameAndCluster(t *testing.T) {
+	for _, c := range []struct {
+		reason               string
+		match, cluster, name string
+		want                 bool
+	}{
+		{"a part of the name", "db", "", "prod-db-1", true},
+		{"another name", "db", "", "web-1", false},
+		{"in another case", "DB", "", "db-1", false},
+		{"in its cluster", "db", "prod", "db-1", true},
+		{"in another cluster", "db", "test", "db-1", false},
+		{"in its cluster by another name", "db", "prod", "web-1", false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			r := fleet.Rule{Match: c.match, ClusterID: c.cluster}
+			if got := r.For(&fleet.Server{Name: c.name, Assignment: fleet.Assignment{ClusterID: "prod"}}); got != c.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 // refused wants an Invalid error with a text, or none for "".
 func refused(t *testing.T, err error, text string) {
 	t.Helper()

@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"maps"
-	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/store"
@@ -50,7 +49,7 @@ func LabelsFor(ctx context.Context, st *store.Store, s fleet.Server) (map[string
 func matching(rules []fleet.Rule, s fleet.Server) (map[string]string, []fleet.Taint) {
 	labels, taints := map[string]string{}, []fleet.Taint(nil)
 	for _, r := range rules {
-		if !strings.Contains(s.Name, r.Match) || r.ClusterID != "" && r.ClusterID != s.Assignment.ClusterID {
+		if !r.For(&s) {
 			continue
 		}
 		maps.Copy(labels, r.Labels)

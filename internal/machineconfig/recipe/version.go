@@ -21,6 +21,12 @@ func (s Span) has(minor int) bool {
 	return (s.Since == "" || minor >= mustMinor(s.Since)) && (s.Until == "" || minor <= mustMinor(s.Until))
 }
 
+// On says whether a Talos version (v1.14.1) is in the range. What is no version is not.
+func (s Span) On(version string) bool {
+	minor, err := minorOf(version)
+	return err == nil && s.has(minor)
+}
+
 // String says the range in words: "Talos 1.8 to 1.13".
 func (s Span) String() string {
 	switch {
