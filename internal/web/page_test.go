@@ -185,8 +185,10 @@ func (p *page) checkIDs(t testing.TB) {
 	}
 	for _, n := range p.all(func(n *html.Node) bool { return true }) {
 		for _, name := range []string{"for", "aria-describedby", "aria-labelledby"} {
-			if id := attr(n, name); id != "" && !seen[id] {
-				t.Errorf("%s: %s=%q names nothing", p.path, name, id)
+			for _, id := range strings.Fields(attr(n, name)) {
+				if !seen[id] {
+					t.Errorf("%s: %s=%q names nothing", p.path, name, id)
+				}
 			}
 		}
 	}
