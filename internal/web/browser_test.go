@@ -22,9 +22,10 @@ func (l *lab) tab(t testing.TB, o webtest.Options, path string) *webtest.Tab {
 func TestPagesAreAccessible(t *testing.T) {
 	l := newLab(t)
 	l.populate(t)
+	paths := l.paths(t)
 	for _, o := range []webtest.Options{{}, {Dark: true, Phone: true}} {
 		b := l.tab(t, o, "/")
-		for _, path := range l.paths(t) {
+		for _, path := range paths {
 			b.Go(path)
 			b.Axe()
 		}
