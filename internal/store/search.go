@@ -9,21 +9,22 @@ import (
 
 // Named is a record that has a name: what a search shows of it.
 type Named struct {
-	Kind   string // cluster, config or schematic
+	Kind   string // account, cluster, config or schematic
 	ID     string
 	Name   string
-	Detail string // endpoint of a cluster
+	Detail string // endpoint of a cluster, provider of an account
 }
 
-// Named lists the clusters, configs and schematics with these words in their names or endpoints, in any case; at most
-// limit of all.
+// Named lists the accounts, clusters, configs and schematics with these words in their names or endpoints, in any case;
+// at most limit of all.
 func (s *Store) Named(ctx context.Context, words string, limit int) ([]Named, error) {
 	all, err := list(ctx, s.reader, func(r row) (n Named, err error) { return n, r.Scan(&n.Kind, &n.ID, &n.Name, &n.Detail) }, `
 		SELECT 'cluster' AS kind, id, name, endpoint FROM clusters WHERE LOWER(name || ' ' || endpoint) LIKE $1 ESCAPE '!'
+		UNION ALL SELECT 'account', id, name, provider FROM accounts WHERE LOWER(name) LIKE $1 ESCAPE '!'
 		UNION ALL SELECT 'config', id, name, '' FROM configs WHERE LOWER(name) LIKE $1 ESCAPE '!'
 		UNION ALL SELECT 'schematic', id, name, '' FROM schematics WHERE LOWER(name) LIKE $1 ESCAPE '!'
 		ORDER BY kind, name LIMIT $2`, like(words), limit)
-	return all, s.explain("search clusters, configs and schematics", err)
+	return all, s.explain("search accounts, clusters, configs and schematics", err)
 }
 
 // ServersBySerial lists the servers with a board or a disk whose serial number begins so, in any case. It reads what

@@ -15,13 +15,14 @@ func TestRecordsAreFoundByTheirNames(t *testing.T) {
 		prod := must(s.CreateCluster(t.Context(), fleet.Cluster{Name: "prod", Endpoint: "https://api.example.com:6443"}))(t)
 		must(s.CreateConfig(t.Context(), fleet.Config{Name: "Prod-base"}, "admin"))(t)
 		must(s.CreateSchematic(t.Context(), fleet.Schematic{Name: "prod_100%"}))(t)
+		must(s.CreateAccount(t.Context(), fleet.Account{Name: "prod-robot", Provider: fleet.HetznerRobot}))(t)
 		for _, c := range []struct {
 			reason, words string
 			limit         int
 			want          []string
 		}{
-			{"in any case, by kind", "PROD", 9, []string{"cluster prod", "config Prod-base", "schematic prod_100%"}},
-			{"no more than wanted", "prod", 1, []string{"cluster prod"}},
+			{"in any case, by kind", "PROD", 9, []string{"account prod-robot", "cluster prod", "config Prod-base", "schematic prod_100%"}},
+			{"no more than wanted", "prod", 1, []string{"account prod-robot"}},
 			{"a cluster by its endpoint", "API.example", 9, []string{"cluster prod"}},
 			{"a percent sign is one", "100%", 9, []string{"schematic prod_100%"}},
 			{"nothing", "staging", 9, nil},

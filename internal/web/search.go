@@ -156,7 +156,7 @@ type foundServers struct {
 	total int
 }
 
-// findServers looks for servers by what the list is filtered by, then by id, UUID and serial number.
+// findServers looks for servers by what the list is filtered by, then by UUID and serial number.
 func (s *site) findServers(ctx context.Context, words string) (f foundServers, err error) {
 	if words == "" {
 		return f, nil
@@ -171,12 +171,13 @@ func (s *site) findServers(ctx context.Context, words string) (f foundServers, e
 			return f, err
 		}
 	}
-	if f.total == 0 {
-		if f.found, err = s.findMachines(ctx, words); err != nil {
-			return f, err
-		}
-		f.total = len(f.found)
+	if f.found, err = s.exactFirst(ctx, f.found, words); err == nil && len(f.found) == 0 {
+		f.found, err = s.findMachines(ctx, words)
 	}
+	if err != nil {
+		return f, err
+	}
+	f.total = max(f.total, len(f.found))
 	clusters, err := s.clusterNames(ctx)
 	if err != nil {
 		return f, err
@@ -187,19 +188,24 @@ func (s *site) findServers(ctx context.Context, words string) (f foundServers, e
 	return f, nil
 }
 
-// findMachines looks for what machines say of themselves, and for ids.
+// exactFirst puts the server that has this very name or id before those that contain the words, whether it was among
+// the first of them or not.
+func (s *site) exactFirst(ctx context.Context, found []fleet.Server, words string) ([]fleet.Server, error) {
+	v, err := s.store.Server(ctx, words)
+	if err != nil {
+		if kind := fleet.KindOf(err); kind == fleet.NotFound || kind == fleet.Conflict {
+			return found, nil
+		}
+		return nil, err
+	}
+	all := append([]fleet.Server{v}, slices.DeleteFunc(found, func(o fleet.Server) bool { return o.ID == v.ID })...)
+	return all[:min(len(all), hitsShown)], nil
+}
+
+// findMachines looks for what machines say of themselves.
 func (s *site) findMachines(ctx context.Context, words string) ([]fleet.Server, error) {
 	if len(words) < lookCloser || strings.Contains(words, " ") {
 		return nil, nil
-	}
-	if len(words) == idLength {
-		v, err := s.store.Server(ctx, strings.ToLower(words))
-		if err == nil {
-			return []fleet.Server{v}, nil
-		}
-		if fleet.KindOf(err) != fleet.NotFound {
-			return nil, err
-		}
 	}
 	all, err := s.store.ServersByUUID(ctx, words)
 	if err != nil || len(all) > 0 {
@@ -226,7 +232,7 @@ func (f foundServers) group(words string) hitGroup {
 	return g
 }
 
-// findNamed looks for clusters, configs and schematics.
+// findNamed looks for accounts, clusters, configs and schematics.
 func (s *site) findNamed(ctx context.Context, d *searchData, words string) error {
 	all, err := s.store.Named(ctx, words, 3*hitsShown)
 	if err != nil {
@@ -234,6 +240,8 @@ func (s *site) findNamed(ctx context.Context, d *searchData, words string) error
 	}
 	for _, n := range all {
 		switch n.Kind {
+		case "account":
+			d.add(hitGroup{Name: "Accounts", Hits: []hit{{Icon: "account", Title: n.Name, Detail: accountTitle(fleet.Provider(n.Detail)), Href: "/accounts"}}})
 		case "cluster":
 			d.add(hitGroup{Name: "Clusters", Hits: []hit{{Icon: "cluster", Title: n.Name, Detail: n.Detail, Href: "/clusters/" + n.ID}}})
 		case "config":

@@ -25,11 +25,11 @@ func allDeeds() []deed {
 // verbsOf takes a verb, or its beginning, from the front of words: what it may stand for, and the words after it.
 // Words without one are all about the object.
 func verbsOf(words string) (deeds []deed, object string) {
-	first, rest, more := strings.Cut(words, " ")
-	first = strings.ToLower(first)
-	if !more || len(first) < 3 {
+	all := strings.Fields(words)
+	if len(all) < 2 || len(all[0]) < 3 {
 		return nil, words
 	}
+	first := strings.ToLower(all[0])
 	for _, d := range allDeeds() {
 		if slices.ContainsFunc(d.Verbs, func(v string) bool { return strings.HasPrefix(v, first) }) {
 			deeds = append(deeds, d)
@@ -38,8 +38,11 @@ func verbsOf(words string) (deeds []deed, object string) {
 	if len(deeds) == 0 {
 		return nil, words
 	}
-	rest = strings.TrimPrefix(strings.ToLower(rest), "talos ")
-	return deeds, strings.TrimPrefix(rest, "on ")
+	all = all[1:]
+	for len(all) > 1 && slices.Contains([]string{"talos", "on", "of"}, strings.ToLower(all[0])) {
+		all = all[1:]
+	}
+	return deeds, strings.Join(all, " ")
 }
 
 func serverDeeds(deeds []deed, servers []fleet.Server) []hit {

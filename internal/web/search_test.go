@@ -85,6 +85,30 @@ func (l *lab) operationOf(t testing.TB, server string) string {
 	return ""
 }
 
+func TestTheServerOfThisVeryNameIsFoundFirst(t *testing.T) {
+	l := newLab(t)
+	robot, _ := l.accounts(t)
+	all := []fleet.Server{{ProviderID: "1", Name: "DB-1", Architecture: fleet.AMD64}}
+	for i := range 20 {
+		all = append(all, fleet.Server{ProviderID: fmt.Sprint(10 + i), Name: fmt.Sprintf("a-db-1%02d", i), Architecture: fleet.AMD64})
+	}
+	l.list(t, robot, all...)
+	id := l.serverNamed(t, "DB-1").ID
+	for words, want := range map[string]string{"DB-1": "/servers/" + id, "Install Talos on DB-1": "/install?server=" + id} {
+		p := l.get(t, "/search?"+url.Values{"q": {words}}.Encode(), http.StatusOK)
+		for _, a := range p.tags("a") {
+			if attr(a, "class") != "hit" {
+				continue
+			}
+			if to := attr(a, "href"); to != want {
+				t.Errorf("%q finds %s first", words, to)
+			}
+			break
+		}
+		p.has(t, "All 21 servers like this")
+	}
+}
+
 // The palette asks with every letter: among 5,000 servers, too, it shows a few, not all.
 func TestThePaletteShowsFewOfMany(t *testing.T) {
 	l := newLab(t)
