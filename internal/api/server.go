@@ -19,7 +19,7 @@ type serverQuery struct {
 	Role       fleet.Role    `query:"role" enum:"controlplane,worker"`
 	Search     string        `query:"search" doc:"part of name, hostname, address, product, location or provider id, in any case"`
 	Missing    bool          `query:"missing" doc:"also those that their accounts do not list any more"`
-	Sort       string        `query:"sort" doc:"name (default), hostname, product, location, state, seen or created; with - in front for backwards"`
+	Sort       string        `query:"sort" doc:"name (default), hostname, product, location, state, power, role, private, cores, memory, disks, seen or created; with - in front for backwards"`
 	Limit      int           `query:"limit" minimum:"0" doc:"0: all"`
 	Offset     int           `query:"offset" minimum:"0"`
 }

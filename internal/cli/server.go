@@ -46,7 +46,7 @@ func (p *program) serverList() *cobra.Command {
 	fs.StringVar(&f.Role, "role", "", "only servers with this role: controlplane or worker")
 	fs.StringVar(&f.Search, "search", "", "only servers with this in name, address, product, location or number")
 	fs.BoolVar(&f.Missing, "missing", false, "also servers that their accounts do not list any more")
-	fs.StringVar(&f.Sort, "sort", "", "name, hostname, product, location, state, seen or created; with - in front for backwards")
+	fs.StringVar(&f.Sort, "sort", "", "name, hostname, product, location, state, power, role, private, cores, memory, disks, seen or created; with - in front for backwards")
 	fs.IntVar(&f.Limit, "limit", 0, "at most so many; 0 is all")
 	fs.IntVar(&f.Offset, "offset", 0, "pass over so many")
 	p.completeFlag(cmd, "account", accountNames)

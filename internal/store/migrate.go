@@ -146,6 +146,11 @@ func (s *Store) runMigration(ctx context.Context, version int, file string) erro
 		if _, err := t.ExecContext(ctx, string(text)); err != nil {
 			return err
 		}
+		if name == "0009_capacity" {
+			if err := s.fillCapacity(ctx, t); err != nil {
+				return err
+			}
+		}
 		clear(t.revised) // servers may have no revision yet
 		_, err := t.ExecContext(ctx, `INSERT INTO schema_versions (version, name, applied_at) VALUES ($1, $2, $3)`,
 			version, name, micros(s.now()))

@@ -86,11 +86,14 @@ type ServerFilter struct {
 	AccountID      string
 	ClusterID      string
 	Unassigned     bool // only servers without a cluster
+	IDs            []string
 	Role           fleet.Role
+	Location       string
+	Power          fleet.Power
 	States         []fleet.State
 	Search         string // part of name, hostname, address, product, location or provider id, in any case
 	IncludeMissing bool
-	Sort           string // name (default), hostname, product, location, state, seen or created; "-name" backwards
+	Sort           string // name (default), another key of serverOrder; "-name" backwards
 	Limit          int    // 0: all
 	Offset         int
 	WithoutFacts   bool // leaves Facts empty: they are most of a server's size
@@ -104,12 +107,13 @@ func serverOrder(sort string) (string, error) {
 	}
 	columns := map[string]string{
 		"": "name", "name": "name", "hostname": "hostname", "product": "product", "location": "location",
-		"state": "state", "seen": "seen_at", "created": "created_at",
+		"state": "state", "seen": "seen_at", "created": "created_at", "power": "power", "role": "role", "private": "private_ip",
+		"cores": "cores", "memory": "memory_bytes", "disks": "disk_bytes",
 	}
 	column, ok := columns[sort]
 	if !ok {
 		return "", fleet.Errorf(fleet.Invalid, "servers cannot be sorted by %q", sort).
-			WithHint("use name, hostname, product, location, state, seen or created, with '-' in front for backwards")
+			WithHint("use name, hostname, product, location, state, power, role, private, cores, memory, disks, seen or created, with '-' in front for backwards")
 	}
 	return " ORDER BY " + column + direction + ", id" + direction, nil
 }
@@ -117,13 +121,14 @@ func serverOrder(sort string) (string, error) {
 func (o ServerFilter) filter() filter {
 	f := filter{}
 	for _, equal := range []struct{ column, value string }{
-		{"account_id", o.AccountID}, {"cluster_id", o.ClusterID}, {"role", string(o.Role)},
+		{"account_id", o.AccountID}, {"cluster_id", o.ClusterID}, {"role", string(o.Role)}, {"location", o.Location}, {"power", string(o.Power)},
 	} {
 		if equal.value != "" {
 			f.and(equal.column+" = $?", equal.value)
 		}
 	}
 	in(&f, "state", o.States)
+	in(&f, "id", o.IDs)
 	if o.Unassigned {
 		f.and("cluster_id IS NULL")
 	}
@@ -174,8 +179,10 @@ func (s *Store) ServersByUUID(ctx context.Context, uuid string) ([]fleet.Server,
 // SetFacts writes what the machine said of itself.
 func (s *Store) SetFacts(ctx context.Context, id string, facts fleet.Facts) error {
 	return s.write(ctx, "note the facts of server "+id, func(t *tx) error {
-		n, err := affected(t.ExecContext(ctx, `UPDATE servers SET facts = $2, uuid = $3 WHERE id = $1`,
-			id, encode(facts), strings.ToLower(strings.TrimSpace(text(facts.UUID)))))
+		cores, memory, disks := capacity(facts)
+		n, err := affected(t.ExecContext(ctx, `
+			UPDATE servers SET facts = $2, uuid = $3, cores = $4, memory_bytes = $5, disk_bytes = $6 WHERE id = $1`,
+			id, encode(facts), strings.ToLower(strings.TrimSpace(text(facts.UUID))), cores, memory, disks))
 		t.changed("servers", id)
 		return one(n, err, "server", id)
 	})

@@ -41,10 +41,6 @@ func (s *site) bulkInstall(r *http.Request) (view, error) {
 	return s.bulk(r, "/install", "Install Talos", installProblem)
 }
 
-func (s *site) bulkRescue(r *http.Request) (view, error) {
-	return s.bulk(r, "/rescue", "Boot the rescue system", rescueProblem)
-}
-
 // bulk asks: it lists the chosen servers with what each loses.
 func (s *site) bulk(r *http.Request, path, title string, problem func(serverData) string) (view, error) {
 	d := bulkData{Path: path}
@@ -83,30 +79,10 @@ func installProblem(d serverData) string {
 	return ""
 }
 
-func rescueProblem(d serverData) string {
-	switch {
-	case d.busy():
-		return kindTitle(d.Active.Kind) + " has it now"
-	case d.node():
-		return "It is a node; take it out of its cluster first"
-	case !d.Server.MissingAt.IsZero():
-		return "Its account does not list it any more"
-	}
-	return ""
-}
-
 // installServers installs Talos on each chosen server. Disks that are not blank are asked about one by one.
 func (s *site) installServers(w http.ResponseWriter, r *http.Request) error {
 	return s.forEach(w, r, s.bulkInstall, "Installing Talos on ", func(actor, id string) error {
 		_, err := s.Operations.Install(r.Context(), actor, id, operation.InstallOptions{})
-		return err
-	})
-}
-
-// rescueServers boots each chosen server into the rescue system.
-func (s *site) rescueServers(w http.ResponseWriter, r *http.Request) error {
-	return s.forEach(w, r, s.bulkRescue, "Booting the rescue system on ", func(actor, id string) error {
-		_, err := s.Operations.Rescue(r.Context(), actor, id)
 		return err
 	})
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/a-h/templ"
 
@@ -13,12 +14,14 @@ import (
 // overviewData is the first page: what there is, what runs, what needs a person.
 type overviewData struct {
 	Counts   []tally
-	Clusters []clusterRow
+	Clusters []clusterCapacity
+	Free     capacity
 	Needs    []need
+	Untried  bool // nobody has tried the machine configs since the records changed
 	Active   []operationRow
 	More     int // active operations that are not in Active
+	Map      fleetMap
 	Guide    guide
-	Key      sshKey
 }
 
 // tally is a number with where to look at what it counts.
@@ -28,28 +31,25 @@ type tally struct {
 	Status     tone // "" for a number that needs no judgement
 }
 
-// need is something that needs a person.
-type need struct {
-	Status status
-	Title  string
-	Href   string
-	Next   string // what to do
+// capacity is what servers have together.
+type capacity struct {
+	Servers, Unknown int // Unknown were never looked at
+	Cores            int
+	Memory, Disks    int64
 }
 
-// guide is how far a new user has come; it shows until the first cluster is made of servers.
-type guide struct {
-	Accounts, Servers, Clusters, Assigned, Ready int
-	Installing                                   int // servers on the way
-}
-
-// step is the first one that is not done, counted from 1; 0 when all are.
-func (g guide) step() int {
-	for i, done := range []bool{g.Accounts > 0, g.Servers > 0, g.Clusters > 0, g.Assigned > 0, g.Ready > 0} {
-		if !done {
-			return i + 1
-		}
+func (c *capacity) add(v store.ServerBrief) {
+	c.Servers++
+	if !v.Looked {
+		c.Unknown++
 	}
-	return 0
+	c.Cores, c.Memory, c.Disks = c.Cores+v.Cores, c.Memory+v.MemoryBytes, c.Disks+v.DiskBytes
+}
+
+// clusterCapacity is a cluster with what its servers have.
+type clusterCapacity struct {
+	clusterRow
+	capacity
 }
 
 const (
@@ -59,128 +59,105 @@ const (
 
 // overview is the first page.
 func (s *site) overview(r *http.Request) (view, error) {
-	ctx := r.Context()
-	d := overviewData{Key: sshKeyOf(s.Key)}
-	for _, read := range []func(context.Context, *overviewData) error{s.tallies, s.needs, s.active} {
-		if err := read(ctx, &d); err != nil {
-			return view{}, err
-		}
-	}
-	clusters, err := s.store.Clusters(ctx)
+	d, err := s.overviewData(r)
 	if err != nil {
 		return view{}, err
-	}
-	if d.Clusters, err = s.clusterRows(r, clusters); err != nil {
-		return view{}, err
-	}
-	d.Guide.Clusters = len(clusters)
-	for _, c := range d.Clusters {
-		d.Guide.Assigned += c.Planes + c.Workers
 	}
 	return view{
 		title: "Overview", section: "/", address: "/",
 		body: func([]fleet.LogLine) templ.Component { return overviewPage(d) },
 		parts: []part{
-			{id: "overview-guide", key: keyOf([]any{d.Guide, d.Key}), piece: guideCard(d)},
+			partOf("overview-guide", d.Guide, guideCard),
 			partOf("overview-counts", d.Counts, countsCard),
-			partOf("overview-needs", d.Needs, needsCard),
+			{id: "overview-needs", key: keyOf([]any{d.Needs, d.Untried}), piece: needsCard(d)},
 			{id: "overview-active", key: keyOf([]any{d.Active, d.More}), piece: activeCard(d)},
-			partOf("overview-clusters", d.Clusters, overviewClusters),
+			{id: "overview-clusters", key: keyOf([]any{d.Clusters, d.Free}), piece: overviewClusters(d)},
+			partOf("overview-map", d.Map, mapCard),
 		},
-		wants: changeOf("servers", "clusters", "accounts"),
+		wants: changeOf("servers", "clusters", "accounts", "configs", "layers", "budgets"),
+		sheet: func() (sheet, error) { return d.sheet(), nil },
+		same: []command{
+			{What: "List the clusters", CLI: "cluster list", API: "GET /api/v1/clusters"},
+			{What: "List what runs", CLI: "operation list --active", API: "GET /api/v1/operations?active=true"},
+			{What: "List the free servers", CLI: "server list --unassigned", API: "GET /api/v1/servers?unassigned=true"},
+			{What: "Try the machine configs of all servers", CLI: "plan", API: "POST /api/v1/plan {}"},
+		},
 	}, nil
 }
 
-// tallies counts servers by state.
-func (s *site) tallies(ctx context.Context, d *overviewData) error {
-	for _, t := range []struct {
-		tally
-		states     []fleet.State
-		unassigned bool
-	}{
-		{tally: tally{"Servers", "/servers", 0, ""}},
-		{tally{"Ready", "/servers?state=ready", 0, ok}, []fleet.State{fleet.Ready}, false},
-		{tally{"Installing", "/servers?state=installing", 0, working}, []fleet.State{fleet.Installing}, false},
-		{tally{"Joining", "/servers?state=configured", 0, working}, []fleet.State{fleet.Configured}, false},
-		{tally{"Not Ready", "/servers?state=unhealthy", 0, broken}, []fleet.State{fleet.Unhealthy}, false},
-		{tally{"Install stopped", "/servers?state=broken", 0, broken}, []fleet.State{fleet.Broken}, false},
-		{tally{"Free", "/servers?cluster=none", 0, ""}, nil, true},
-	} {
-		n, err := s.store.CountServers(ctx, store.ServerFilter{States: t.states, Unassigned: t.unassigned})
-		if err != nil {
-			return err
-		}
-		t.Number = n
-		d.Counts = append(d.Counts, t.tally)
-	}
-	d.Guide.Servers, d.Guide.Ready = d.Counts[0].Number, d.Counts[1].Number
-	d.Guide.Installing = d.Counts[2].Number + d.Counts[3].Number
-	return nil
-}
-
-// needs gathers what waits for a person: questions, failures nobody has dealt with, lost nodes, accounts with
-// problems.
-func (s *site) needs(ctx context.Context, d *overviewData) error {
-	asking, err := s.store.Operations(ctx, store.OperationFilter{States: []fleet.OperationState{fleet.Asking}, Limit: overviewNeeds})
+func (s *site) overviewData(r *http.Request) (d overviewData, err error) {
+	ctx := r.Context()
+	servers, err := s.store.ServerBriefs(ctx)
 	if err != nil {
-		return err
+		return d, err
 	}
-	failed, err := s.unresolved(ctx)
+	clusters, err := s.store.Clusters(ctx)
 	if err != nil {
-		return err
-	}
-	rows, err := s.operationRows(ctx, append(asking, failed...), names{})
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		next := "Answer the question, or cancel"
-		if row.Status.Tone == broken {
-			next = "Look at the step it stopped at, then retry"
-		}
-		d.Needs = append(d.Needs, need{Status: row.Status, Title: about(row), Href: "/operations/" + row.ID, Next: next})
-	}
-	lost, err := s.store.Servers(ctx, store.ServerFilter{States: []fleet.State{fleet.Unhealthy}, IncludeMissing: true, WithoutFacts: true, Limit: overviewNeeds})
-	if err != nil {
-		return err
-	}
-	for _, v := range lost {
-		d.Needs = append(d.Needs, need{Status: serverStatus(v, nil), Title: v.Name, Href: "/servers/" + v.ID, Next: "Look at the node"})
+		return d, err
 	}
 	accounts, err := s.store.Accounts(ctx)
 	if err != nil {
-		return err
+		return d, err
 	}
-	d.Guide.Accounts = len(accounts)
-	for _, a := range accounts {
-		if a.Problem != "" {
-			d.Needs = append(d.Needs, need{Status: accountStatus(a), Title: "Account " + a.Name, Href: "/accounts", Next: "Check the credentials"})
-		}
+	d.Counts = tallies(servers)
+	d.Clusters, d.Free = capacities(servers, clusters)
+	d.Map = fleetMapOf(servers, clusters)
+	if d.Guide, err = s.guideOf(r, servers, clusters, accounts); err != nil {
+		return d, err
 	}
-	return nil
+	if err := s.needs(r, &d, servers, accounts); err != nil {
+		return d, err
+	}
+	return d, s.active(ctx, &d)
 }
 
-// unresolved are failures after which nothing else was begun on the same server or cluster.
-func (s *site) unresolved(ctx context.Context) ([]fleet.Operation, error) {
-	failed, err := s.store.Operations(ctx, store.OperationFilter{States: []fleet.OperationState{fleet.Failed}, Limit: overviewNeeds})
-	if err != nil {
-		return nil, err
+// tallies counts servers by state.
+func tallies(servers []store.ServerBrief) []tally {
+	all := []tally{
+		{"Servers", "/servers", 0, ""},
+		{"Ready", "/servers?state=ready", 0, ok},
+		{"Installing", "/servers?state=installing", 0, working},
+		{"Joining", "/servers?state=configured", 0, working},
+		{"Not Ready", "/servers?state=unhealthy", 0, broken},
+		{"Install stopped", "/servers?state=broken", 0, broken},
+		{"Free", "/servers?cluster=none", 0, ""},
 	}
-	var out []fleet.Operation
-	for _, op := range failed {
-		f := store.OperationFilter{ServerID: op.ServerID, Limit: 1}
-		if op.ServerID == "" {
-			f = store.OperationFilter{ClusterID: op.ClusterID, Kind: op.Kind, Limit: 1}
+	at := map[fleet.State]int{fleet.Ready: 1, fleet.Installing: 2, fleet.Configured: 3, fleet.Unhealthy: 4, fleet.Broken: 5}
+	for _, v := range servers {
+		if v.Missing {
+			continue
 		}
-		newest, err := s.store.Operations(ctx, f)
-		if err != nil {
-			return nil, err
+		all[0].Number++
+		if i, counted := at[v.State]; counted {
+			all[i].Number++
 		}
-		if len(newest) > 0 && newest[0].ID == op.ID {
-			out = append(out, op)
+		if v.ClusterID == "" {
+			all[6].Number++
 		}
 	}
-	return out, nil
+	return all
+}
+
+// capacities are the clusters with what their servers have, and what the servers in none have.
+func capacities(servers []store.ServerBrief, clusters []fleet.Cluster) (all []clusterCapacity, free capacity) {
+	nodes, sums := map[string][]fleet.Server{}, map[string]*capacity{"": &free}
+	for _, c := range clusters {
+		sums[c.ID] = &capacity{}
+	}
+	for _, v := range servers {
+		sum, known := sums[v.ClusterID]
+		if !known || v.ClusterID == "" && v.Missing {
+			continue
+		}
+		sum.add(v)
+		if v.ClusterID != "" {
+			nodes[v.ClusterID] = append(nodes[v.ClusterID], fleet.Server{ID: v.ID, Name: v.Name, State: v.State, Assignment: fleet.Assignment{ClusterID: v.ClusterID, Role: v.Role}})
+		}
+	}
+	for _, c := range clusters {
+		all = append(all, clusterCapacity{clusterRowOf(c, nodes[c.ID]), *sums[c.ID]})
+	}
+	return all, free
 }
 
 // active reads what runs.
@@ -196,10 +173,19 @@ func (s *site) active(ctx context.Context, d *overviewData) error {
 	return err
 }
 
-// clusterLine is a cluster in one line.
-func clusterLine(row clusterRow) string {
-	return "Control planes " + readyOf(row.ReadyPlanes, row.Planes) + ", workers " + readyOf(row.ReadyWorkers, row.Workers) +
-		", Talos " + row.Talos + ", Kubernetes " + row.Kubernetes
+// sheet is the table of clusters, with the free servers at its end.
+func (d overviewData) sheet() sheet {
+	out := sheet{name: "overview", columns: []string{"cluster", "state", "control_planes", "control_planes_ready", "workers", "workers_ready", "talos", "kubernetes", "servers", "servers_never_looked_at", "cores", "memory_bytes", "disk_bytes"}}
+	sums := func(c capacity) []string {
+		return []string{strconv.Itoa(c.Servers), strconv.Itoa(c.Unknown), strconv.Itoa(c.Cores), strconv.FormatInt(c.Memory, 10), strconv.FormatInt(c.Disks, 10)}
+	}
+	for _, c := range d.Clusters {
+		out.rows = append(out.rows, append([]string{
+			c.Name, c.Status.Word, strconv.Itoa(c.Planes), strconv.Itoa(c.ReadyPlanes), strconv.Itoa(c.Workers), strconv.Itoa(c.ReadyWorkers), c.Talos, c.Kubernetes,
+		}, sums(c.capacity)...))
+	}
+	out.rows = append(out.rows, append([]string{"", "Free", "", "", "", "", "", ""}, sums(d.Free)...))
+	return out
 }
 
 // about names an operation and what it is done to.

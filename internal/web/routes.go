@@ -4,7 +4,7 @@ import "net/http"
 
 // Routes adds the pages to mux: everything that no other surface answers.
 func Routes(mux *http.ServeMux, p Parts) {
-	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets(), watches: &watches{}, rates: &rates{}}
+	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets(), watches: &watches{}, rates: &rates{}, configs: &configTrial{}}
 	known := http.NewServeMux()
 	for _, a := range s.areas() {
 		for path, load := range a.pages {
@@ -29,7 +29,7 @@ type area struct {
 
 func (s *site) areas() []area {
 	return []area{
-		{s.pages(), s.actions()}, s.searchArea(), s.wizardArea(), s.serverArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea(),
+		{s.pages(), s.actions()}, s.serversArea(), s.searchArea(), s.wizardArea(), s.serverArea(), s.configsArea(), s.galleryArea(), s.clusterArea(), s.settingsArea(),
 	}
 }
 
@@ -45,17 +45,13 @@ func (s *site) pages() map[string]loader {
 		"/operations/{id}": s.operation,
 		"/events":          s.events,
 		"/install":         s.bulkInstall,
-		"/rescue":          s.bulkRescue,
 	}
 }
 
 // actions are what can be done, and what is handed out.
 func (s *site) actions() map[string]handler {
 	return map[string]handler{
-		"POST /servers/sync": s.syncServers,
-
 		"POST /install": s.installServers,
-		"POST /rescue":  s.rescueServers,
 
 		"POST /clusters":                   s.createCluster,
 		"POST /clusters/{ref}/bootstrap":   s.bootstrapCluster,

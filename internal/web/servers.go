@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
+	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 
@@ -18,13 +20,16 @@ const perPage = 50
 
 // serversData is the page of all servers.
 type serversData struct {
-	Filter   serverFilter
-	Rows     []serverRow
-	Total    int // that the filter chooses
-	All      int // whatever the filter
-	Accounts int
-	Clusters []option
-	Owners   []option // accounts to choose from
+	Filter    serverFilter
+	Columns   []column
+	Rows      []serverRow
+	Edit      *serverEdit // the open panel of one of them
+	Total     int         // that the filter chooses
+	All       int         // whatever the filter
+	Accounts  int
+	Clusters  []option
+	Owners    []option // accounts to choose from
+	Locations []option
 }
 
 // serverRow is one server in a table.
@@ -33,163 +38,111 @@ type serverRow struct {
 	Status             status
 	OperationID        string // that has it now
 	Power              fleet.Power
+	Rescue             time.Time // when it was booted into the rescue system, if nothing else was done since
 	Provider           fleet.Provider
 	Product, Location  string
 	Address            string
 	ClusterID, Cluster string
 	Role               fleet.Role
-}
-
-// serverFilter is the address of the page: what is chosen, in which order, which page of it.
-type serverFilter struct {
-	Search, State, Cluster, Account, Role, Sort string
-	Missing                                     bool
-	Page                                        int // from 1; 0 is all of them
-}
-
-func serverFilterOf(q url.Values) serverFilter {
-	f := serverFilter{
-		Search: strings.TrimSpace(q.Get("search")), State: q.Get("state"), Cluster: q.Get("cluster"), Account: q.Get("account"),
-		Role: q.Get("role"), Sort: q.Get("sort"), Missing: q.Get("missing") == "true", Page: 1,
-	}
-	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 1 {
-		f.Page = n
-	}
-	return f
-}
-
-// unassigned is what the filter calls servers without a cluster; no id looks like it.
-const unassigned = "none"
-
-func (f serverFilter) store() store.ServerFilter {
-	o := store.ServerFilter{
-		Search: f.Search, AccountID: f.Account, Role: fleet.Role(f.Role), Sort: f.Sort, IncludeMissing: f.Missing,
-		WithoutFacts: true,
-	}
-	if f.Page > 0 {
-		o.Limit, o.Offset = perPage, (f.Page-1)*perPage
-	}
-	if f.State != "" {
-		o.States = []fleet.State{fleet.State(f.State)}
-	}
-	if f.Cluster == unassigned {
-		o.Unassigned = true
-	} else {
-		o.ClusterID = f.Cluster
-	}
-	return o
-}
-
-// address is where the page with this filter is; what is not set is not in it.
-func (f serverFilter) address() string {
-	q := url.Values{}
-	for name, value := range map[string]string{
-		"search": f.Search, "state": f.State, "cluster": f.Cluster, "account": f.Account, "role": f.Role, "sort": f.Sort,
-	} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	if f.Missing {
-		q.Set("missing", "true")
-	}
-	if f.Page > 1 {
-		q.Set("page", strconv.Itoa(f.Page))
-	}
-	if len(q) == 0 {
-		return "/servers"
-	}
-	return "/servers?" + q.Encode()
-}
-
-func (f serverFilter) page(n int) string {
-	f.Page = n
-	return f.address()
-}
-
-// sorted is the address with another order: backwards if it is the column's already.
-func (f serverFilter) sorted(column string) string {
-	if f.Sort == column || f.Sort == "" && column == "name" {
-		column = "-" + column
-	}
-	f.Sort, f.Page = column, 1
-	return f.address()
-}
-
-// direction is what a column's header tells people who cannot see arrows.
-func (f serverFilter) direction(column string) string {
-	switch {
-	case f.Sort == column || f.Sort == "" && column == "name":
-		return "ascending"
-	case f.Sort == "-"+column:
-		return "descending"
-	}
-	return "none"
-}
-
-func stateOptions() []option {
-	return []option{
-		{"", "Any state"},
-		{string(fleet.Known), "Free or not installed"},
-		{string(fleet.Installing), "Installing"},
-		{string(fleet.Configured), "Joining"},
-		{string(fleet.Ready), "Ready"},
-		{string(fleet.Unhealthy), "Not Ready"},
-		{string(fleet.Broken), "Install stopped"},
-	}
-}
-
-func roleOptions() []option {
-	return []option{{"", "Any role"}, {string(fleet.ControlPlane), "Control plane"}, {string(fleet.Worker), "Worker"}}
+	PrivateIP, VSwitch string
+	Config             string // its own
+	Cancelled          bool   // at its provider
+	Account, Number    string // Number is the provider's
+	Seen               time.Time
+	Cores              int
+	Memory, Disks      int64
+	UUID               string
 }
 
 // servers is the page of all servers.
 func (s *site) servers(r *http.Request) (view, error) {
 	f := serverFilterOf(r.URL.Query())
 	if exporting(r) != "" {
-		f.Page = 0
+		f.Page, f.Edit = 0, ""
 	}
 	d, err := s.serversData(r, f)
 	if err != nil {
 		return view{}, err
 	}
 	return view{
-		title: "Servers", section: "/servers", address: f.address(),
+		title: "Servers", section: "/servers", address: f.address(), scripts: []string{"servers.js"},
 		body:  func([]fleet.LogLine) templ.Component { return serversPage(d) },
-		parts: serverParts(d), wants: changeOf("servers", "clusters", "accounts"),
+		parts: serverParts(d), wants: changeOf("servers", "clusters", "accounts", "vswitches"),
 		sheet: func() (sheet, error) { return serversSheet(d.Rows), nil },
-		same:  []command{{What: "List these servers", CLI: "server list", API: "GET /api/v1/servers"}, {What: "Sync all accounts", CLI: "server sync", API: "POST /api/v1/servers/sync"}},
+		same:  d.commands(),
 	}, nil
 }
 
 func (s *site) serversData(r *http.Request, f serverFilter) (d serversData, err error) {
 	ctx := r.Context()
-	d.Filter = f
-	all, err := s.store.Servers(ctx, f.store())
+	d.Filter, d.Columns = f, columnsOf(r)
+	chosen := f.store()
+	chosen.WithoutFacts = exporting(r) == "" && !slices.ContainsFunc(d.Columns, column.ofFacts)
+	all, err := s.store.Servers(ctx, chosen)
 	if err != nil {
 		return d, err
 	}
-	if d.Total, err = s.store.CountServers(ctx, f.store()); err != nil {
+	if d.Total, err = s.store.CountServers(ctx, chosen); err != nil {
 		return d, err
 	}
 	if d.All, err = s.store.CountServers(ctx, store.ServerFilter{IncludeMissing: true}); err != nil {
 		return d, err
 	}
+	if err := s.serverChoices(ctx, &d); err != nil {
+		return d, err
+	}
+	if d.Rows, err = s.serverTable(ctx, all, d); err != nil {
+		return d, err
+	}
+	d.Edit, err = s.serverEdit(ctx, f, all)
+	return d, err
+}
+
+// serverChoices reads what the filter offers.
+func (s *site) serverChoices(ctx context.Context, d *serversData) error {
 	accounts, err := s.store.Accounts(ctx)
 	if err != nil {
-		return d, err
+		return err
 	}
 	d.Accounts = len(accounts)
 	d.Owners = options([]option{{"", "Any account"}}, accounts, func(a fleet.Account) option { return option{a.ID, a.Name} })
-	if d.Clusters, err = s.clusterOptions(ctx, option{"", "Any cluster"}, option{unassigned, "No cluster"}); err != nil {
-		return d, err
-	}
-	active, err := s.activeByServer(ctx, store.OperationFilter{})
+	locations, err := s.store.ServerLocations(ctx)
 	if err != nil {
-		return d, err
+		return err
 	}
-	d.Rows = serverRows(all, namesOf(d.Clusters), active)
-	return d, nil
+	d.Locations = options([]option{{"", "Any location"}}, locations, func(l string) option { return option{l, l} })
+	d.Clusters, err = s.clusterOptions(ctx, option{"", "Any cluster"}, option{unassigned, "No cluster"})
+	return err
+}
+
+// serverTable is what the table says of servers, whatever columns it has.
+func (s *site) serverTable(ctx context.Context, all []fleet.Server, d serversData) ([]serverRow, error) {
+	ids := make([]string, len(all))
+	for i, v := range all {
+		ids[i] = v.ID
+	}
+	latest, err := s.store.LatestOperations(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := s.configOptions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	vswitches, err := s.store.VSwitches(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	owners, own, lans := namesOf(d.Owners), namesOf(configs), names{}
+	for _, v := range vswitches {
+		lans[v.ID] = v.Name
+	}
+	rows := serverRows(all, namesOf(d.Clusters), latest)
+	for i, v := range all {
+		row := &rows[i]
+		row.Account, row.Config, row.VSwitch = owners[v.AccountID], own[v.Assignment.ConfigID], lans[v.VSwitchID]
+	}
+	return rows, nil
 }
 
 func namesOf(all []option) names {
@@ -200,12 +153,17 @@ func namesOf(all []option) names {
 	return n
 }
 
-func serverRows(all []fleet.Server, clusters names, active map[string]*fleet.Operation) []serverRow {
+// serverRows are servers with the newest operation of each, or the one that has it now.
+func serverRows(all []fleet.Server, clusters names, newest map[string]*fleet.Operation) []serverRow {
 	rows := make([]serverRow, 0, len(all))
 	for _, v := range all {
 		row := serverRow{
-			ID: v.ID, Name: v.Name, Status: serverStatus(v, active[v.ID]), Power: v.Power, Provider: v.Provider, Product: v.Product,
-			Location: v.Location, Address: v.Address(), ClusterID: v.Assignment.ClusterID, Role: v.Assignment.Role,
+			ID: v.ID, Name: v.Name, Status: serverStatus(v, newest[v.ID]), Power: v.Power, Provider: v.Provider, Product: v.Product,
+			Location: v.Location, Address: v.Address(), ClusterID: v.Assignment.ClusterID, Role: v.Assignment.Role, PrivateIP: v.Assignment.PrivateIP,
+			Cancelled: v.Cancelled, Number: v.ProviderID, Seen: v.SeenAt.UTC(), Cores: v.Facts.Cores, Memory: v.Facts.MemoryBytes, UUID: v.NodeUUID(),
+		}
+		for _, disk := range v.Facts.Disks {
+			row.Disks += disk.SizeBytes
 		}
 		if row.ClusterID != "" {
 			row.Cluster = clusters[row.ClusterID]
@@ -213,12 +171,23 @@ func serverRows(all []fleet.Server, clusters names, active map[string]*fleet.Ope
 		if v.Hostname() != v.Name {
 			row.Hostname = v.Hostname()
 		}
-		if op := active[v.ID]; op != nil {
-			row.OperationID = op.ID
+		if op := newest[v.ID]; op != nil {
+			row.last(*op)
 		}
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// last notes the newest operation of a server.
+func (r *serverRow) last(op fleet.Operation) {
+	if !op.State.Final() {
+		r.OperationID = op.ID
+		return
+	}
+	if op.Kind == "server.rescue" && op.State == fleet.Succeeded {
+		r.Rescue = op.FinishedAt
+	}
 }
 
 // serverParts are the rows, and around them the table for when other servers come into it.
@@ -227,23 +196,42 @@ func serverParts(d serversData) []part {
 	for _, row := range d.Rows {
 		ids = append(ids, row.ID)
 	}
-	table := part{id: "servers-table", key: keyOf([]any{ids, d.Total, d.All, d.Accounts, d.Filter}), piece: serversTable(d)}
+	edited := ""
+	if d.Edit != nil {
+		edited = d.Edit.Row.ID
+	}
+	table := part{id: "servers-table", key: keyOf([]any{ids, d.Total, d.All, d.Accounts, d.Filter, edited}), piece: serversTable(d)}
 	parts := []part{table}
-	return append(parts, rowParts(d.Rows, "servers-table", true)...)
-}
-
-func rowParts(rows []serverRow, within string, choose bool) []part {
-	parts := make([]part, 0, len(rows))
-	for _, row := range rows {
-		parts = append(parts, part{id: rowID(row), key: keyOf(row), within: within, piece: serverLine(row, choose)})
+	for _, row := range d.Rows {
+		parts = append(parts, part{id: rowID(row), key: keyOf(row), within: "servers-table", piece: serverLine(d, row)})
+	}
+	if d.Edit != nil {
+		parts = append(parts, part{id: "server-edit", key: keyOf(d.Edit), within: "servers-table", piece: serverEditRow(d)})
 	}
 	return parts
 }
 
+// serversSheet has every column, whatever the page shows.
 func serversSheet(rows []serverRow) sheet {
-	out := sheet{name: "servers", columns: []string{"name", "hostname", "status", "power", "provider", "product", "location", "address", "cluster", "role", "id"}}
+	more := []column{
+		{Name: "hostname", text: func(r serverRow) string { return cmp.Or(r.Hostname, r.Name) }},
+		{Name: "provider", text: func(r serverRow) string { return string(r.Provider) }},
+		{Name: "vswitch", text: func(r serverRow) string { return r.VSwitch }},
+		{Name: "rescue_since", text: func(r serverRow) string { return instant(r.Rescue) }},
+		{Name: "cancelled", text: func(r serverRow) string { return strconv.FormatBool(r.Cancelled) }},
+		{Name: "id", text: func(r serverRow) string { return r.ID }},
+	}
+	columns := slices.Concat([]column{{Name: "name", text: func(r serverRow) string { return r.Name }}}, serverColumns(), more)
+	out := sheet{name: "servers"}
+	for _, c := range columns {
+		out.columns = append(out.columns, c.Name)
+	}
 	for _, r := range rows {
-		out.rows = append(out.rows, []string{r.Name, r.Hostname, r.Status.Word, string(r.Power), string(r.Provider), r.Product, r.Location, r.Address, r.Cluster, string(r.Role), r.ID})
+		line := make([]string, len(columns))
+		for i, c := range columns {
+			line[i] = c.text(r)
+		}
+		out.rows = append(out.rows, line)
 	}
 	return out
 }
@@ -253,31 +241,38 @@ func rowID(row serverRow) string { return "server-" + row.ID }
 // pages is how many pages a table has.
 func pages(total int) int { return max(1, (total+perPage-1)/perPage) }
 
-// syncServers lists all accounts at their providers.
+// syncServers lists accounts at their providers: those of the chosen servers, or all.
 func (s *site) syncServers(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Reconciler.SyncAll(r.Context()); err != nil {
-		return s.again(w, r, s.servers, err)
-	}
-	n, err := s.store.CountServers(r.Context(), store.ServerFilter{})
+	ctx := r.Context()
+	ids, err := s.chosenOrAll(r)
 	if err != nil {
 		return err
 	}
-	return s.done(w, r, "/servers", "Synced all accounts: "+count(n, "server")+" listed")
-}
-
-// chosen are the servers that a request names, each once.
-func chosen(r *http.Request) []string {
-	refs := r.URL.Query()["server"]
-	if r.Method == http.MethodPost {
-		refs = r.PostForm["server"]
-	}
-	var out []string
-	for _, ref := range refs {
-		if ref != "" && !slices.Contains(out, ref) {
-			out = append(out, ref)
+	if len(ids) == 0 {
+		if err := s.Reconciler.SyncAll(ctx); err != nil {
+			return s.again(w, r, s.servers, err)
 		}
+		n, err := s.store.CountServers(ctx, store.ServerFilter{})
+		if err != nil {
+			return err
+		}
+		return s.done(w, r, "/servers", "Synced all accounts: "+count(n, "server")+" listed")
 	}
-	return out
+	all, err := s.store.Servers(ctx, store.ServerFilter{IDs: ids, IncludeMissing: true, WithoutFacts: true})
+	if err != nil {
+		return err
+	}
+	var synced []string
+	for _, v := range all {
+		if slices.Contains(synced, v.AccountID) {
+			continue
+		}
+		if _, err := s.Reconciler.Sync(ctx, v.AccountID); err != nil {
+			return s.again(w, r, s.servers, err)
+		}
+		synced = append(synced, v.AccountID)
+	}
+	return s.done(w, r, "/servers", "Synced "+count(len(synced), "account")+" of "+count(len(all), "chosen server"))
 }
 
 // breakable is an address that may break after a colon, without a space that a copy of it would hold.

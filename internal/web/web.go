@@ -48,6 +48,7 @@ type site struct {
 	assets  assets
 	watches *watches
 	rates   *rates
+	configs *configTrial
 }
 
 // handler answers a request, or returns why it cannot.

@@ -144,9 +144,10 @@
   // --- choosing rows: how many; with shift, all between ---
 
   let last;
+  const boxesOf = (form) => [...form.elements].filter((box) => box.name === "server" && box.type === "checkbox");
   function counted(form) {
-    const boxes = [...form.querySelectorAll('input[name="server"]')];
-    const n = boxes.filter((box) => box.checked).length;
+    const all = form.elements.all;
+    const n = all?.checked ? Number(all.dataset.total) : boxesOf(form).filter((box) => box.checked).length;
     form.querySelector("[data-count]").textContent = n === 0 ? "Choose servers to" : n === 1 ? "1 server chosen:" : `${n} servers chosen:`;
     for (const button of form.querySelectorAll(".chosen button")) button.disabled = n === 0;
   }
@@ -154,13 +155,15 @@
     const box = event.target;
     if (!(box instanceof HTMLInputElement) || box.name !== "server" || !box.form || !box.form.hasAttribute("data-bulk")) return;
     if (event.shiftKey && last && last.form === box.form) {
-      const boxes = [...box.form.querySelectorAll('input[name="server"]')];
+      const boxes = boxesOf(box.form);
       const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
       for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
     }
     last = box;
+    if (box.form.elements.all && !box.checked) box.form.elements.all.checked = false;
     counted(box.form);
   });
+  document.addEventListener("counted", (event) => counted(event.target), true);
 
   // --- copying ---
 

@@ -1,0 +1,63 @@
+package web
+
+import (
+	"net/url"
+	"strings"
+)
+
+// listing is what the filter of the page is called from a shell: as flags, and as a query.
+func (d serversData) listing() (flags []string, query url.Values) {
+	query = url.Values{}
+	add := func(name, value string) {
+		if value != "" {
+			flags = append(flags, "--"+name+"="+quoteWord(value))
+			query.Set(name, value)
+		}
+	}
+	f := d.Filter
+	words := f.Search
+	if words == "" {
+		words = f.Location // it is searched, too
+	}
+	add("search", words)
+	add("state", f.State)
+	add("role", f.Role)
+	if f.Cluster == unassigned {
+		flags = append(flags, "--unassigned")
+		query.Set("unassigned", "true")
+	} else {
+		add("cluster", namesOf(d.Clusters)[f.Cluster])
+	}
+	add("account", namesOf(d.Owners)[f.Account])
+	if f.Missing {
+		flags = append(flags, "--missing")
+		query.Set("missing", "true")
+	}
+	add("sort", f.Sort)
+	return flags, query
+}
+
+// commands are what does the same as the page.
+func (d serversData) commands() []command {
+	flags, query := d.listing()
+	address := "GET /api/v1/servers"
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	return []command{
+		{What: "List these servers", CLI: strings.Join(append([]string{"server list"}, flags...), " "), API: address},
+		{What: "Ask the accounts now which servers they have", CLI: "server sync", API: "POST /api/v1/servers/sync"},
+		{What: "Rename a server", CLI: "server rename SERVER NAME", API: `PATCH /api/v1/servers/SERVER {"name": "NAME"}`},
+		{What: "Say what servers are to be", CLI: "server assign SERVER --cluster CLUSTER --role worker", API: `PATCH /api/v1/servers/SERVER/assignment {"cluster": "CLUSTER", "role": "worker"}`},
+		{What: "Move a dedicated server into a vSwitch", CLI: "server vswitch SERVER VSWITCH", API: `PATCH /api/v1/servers/SERVER {"vSwitch": "VSWITCH-ID"}`},
+		{What: "Boot servers into the rescue system", CLI: "server rescue SERVER", API: "POST /api/v1/servers/SERVER/rescue"},
+	}
+}
+
+// quoteWord is one word for a shell.
+func quoteWord(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
