@@ -73,7 +73,7 @@ func (s *site) many(r *http.Request, d *manyData, deed deedOf) error {
 	}
 	d.Chosen = len(all)
 	for i, row := range serverRows(all, clusters, latest) {
-		out := manyRow{ID: row.ID, Name: row.Name, Status: row.Status, Now: standing(row)}
+		out := manyRow{ID: row.ID, Name: row.Name, Status: row.Status, Now: placed(row)}
 		if op := latest[row.ID]; op != nil && !op.State.Final() {
 			out.Problem = kindTitle(op.Kind) + " has it now"
 		} else if !all[i].MissingAt.IsZero() {
@@ -117,8 +117,8 @@ func (s *site) serversByRef(ctx context.Context, refs []string) ([]fleet.Server,
 	return all, nil
 }
 
-// standing is what a server is to be.
-func standing(row serverRow) string {
+// placed is what a server is to be.
+func placed(row serverRow) string {
 	if row.ClusterID == "" {
 		return "In no cluster"
 	}

@@ -78,9 +78,9 @@ func (s *site) overview(r *http.Request) (view, error) {
 		sheet: func() (sheet, error) { return d.sheet(), nil },
 		same: []command{
 			{What: "List the clusters", CLI: "cluster list", API: "GET /api/v1/clusters"},
-			{What: "List what runs", CLI: "operation list --active", API: "GET /api/v1/operations?active=true"},
+			{What: "List what runs", CLI: "operation list --state active", API: "GET /api/v1/operations?state=pending,running,waiting,asking"},
 			{What: "List the free servers", CLI: "server list --unassigned", API: "GET /api/v1/servers?unassigned=true"},
-			{What: "Try the machine configs of all servers", CLI: "plan", API: "POST /api/v1/plan {}"},
+			{What: "Try the machine configs of all servers, against what the nodes run", CLI: "plan --running", API: `POST /api/v1/plan {"running": true}`},
 		},
 	}, nil
 }

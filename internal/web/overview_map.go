@@ -41,7 +41,6 @@ type mapWord struct {
 type tile struct {
 	Tone  tone // "" if nothing runs on it
 	Plane bool
-	Name  string
 }
 
 const (
@@ -105,7 +104,7 @@ func (m *fleetMap) newRow(location string) mapRow {
 
 func (c *mapCell) add(v store.ServerBrief) {
 	is := serverStatus(fleet.Server{State: v.State, Assignment: fleet.Assignment{ClusterID: v.ClusterID}}, nil)
-	t := tile{Tone: is.Tone, Name: v.Name}
+	t := tile{Tone: is.Tone}
 	switch {
 	case v.ClusterID == "":
 		c.Free++
@@ -143,7 +142,9 @@ func (c *mapCell) settle() {
 	if c.More = max(0, len(c.Tiles)-tilesShown); c.More > 0 {
 		c.Tiles = c.Tiles[:tilesShown]
 	}
-	slices.SortFunc(c.Words, func(a, b mapWord) int { return cmp.Or(cmp.Compare(order[a.Tone], order[b.Tone]), cmp.Compare(a.Word, b.Word)) })
+	slices.SortFunc(c.Words, func(a, b mapWord) int {
+		return cmp.Or(cmp.Compare(order[a.Tone], order[b.Tone]), cmp.Compare(a.Word, b.Word))
+	})
 }
 
 // href is the table of just these servers.

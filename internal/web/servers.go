@@ -88,7 +88,7 @@ func (s *site) serversData(r *http.Request, f serverFilter) (d serversData, err 
 	if d.All, err = s.store.CountServers(ctx, store.ServerFilter{IncludeMissing: true}); err != nil {
 		return d, err
 	}
-	if err := s.serverChoices(ctx, &d); err != nil {
+	if err := s.filterChoices(ctx, &d); err != nil {
 		return d, err
 	}
 	if d.Rows, err = s.serverTable(ctx, all, d); err != nil {
@@ -98,8 +98,8 @@ func (s *site) serversData(r *http.Request, f serverFilter) (d serversData, err 
 	return d, err
 }
 
-// serverChoices reads what the filter offers.
-func (s *site) serverChoices(ctx context.Context, d *serversData) error {
+// filterChoices reads what the filter offers.
+func (s *site) filterChoices(ctx context.Context, d *serversData) error {
 	accounts, err := s.store.Accounts(ctx)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ func (d serversData) listing() (flags []string, query url.Values) {
 	query = url.Values{}
 	add := func(name, value string) {
 		if value != "" {
-			flags = append(flags, "--"+name+"="+quoteWord(value))
+			flags = append(flags, "--"+name+"="+shellWord(value))
 			query.Set(name, value)
 		}
 	}
@@ -52,12 +52,4 @@ func (d serversData) commands() []command {
 		{What: "Move a dedicated server into a vSwitch", CLI: "server vswitch SERVER VSWITCH", API: `PATCH /api/v1/servers/SERVER {"vSwitch": "VSWITCH-ID"}`},
 		{What: "Boot servers into the rescue system", CLI: "server rescue SERVER", API: "POST /api/v1/servers/SERVER/rescue"},
 	}
-}
-
-// quoteWord is one word for a shell.
-func quoteWord(word string) string {
-	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

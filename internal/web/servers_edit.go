@@ -68,11 +68,6 @@ func (s *site) vswitchesFor(ctx context.Context, v fleet.Server) ([]option, erro
 	return out, err
 }
 
-// runsAsNode says that a server is a node of its cluster.
-func runsAsNode(v fleet.Server) bool {
-	return v.State == fleet.Configured || v.State == fleet.Ready || v.State == fleet.Unhealthy
-}
-
 // backToRow is the table as it was, without the panel, at the server's row.
 func backToRow(r *http.Request, id string) string {
 	return serverFilterOf(r.URL.Query()).edit("") + "#server-" + id
