@@ -63,6 +63,9 @@ func TestAForecastTellsTheFateOfEveryDisk(t *testing.T) {
 	if f = forecast("eui.01", fleet.WipeAll); f.Question != "" || len(f.Fates) != 3 || !strings.Contains(f.Verdict, "without a question") {
 		t.Errorf("with wipe-all: question %q, verdict %q, fates %v", f.Question, f.Verdict, f.Fates)
 	}
+	if f = forecast("eui.01", fleet.WipeOurs); strings.Count(f.Verdict, "disk S1 is not taken for ours") != 1 {
+		t.Errorf("with wipe-ours: verdict %q", f.Verdict)
+	}
 	if f = forecast("", ""); f.Disk.Name != "" || !strings.Contains(f.Why, "3 disks and none was chosen") || f.Hint == "" {
 		t.Errorf("where none is chosen: %+v", f)
 	}

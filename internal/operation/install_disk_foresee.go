@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -26,7 +27,11 @@ func (o *Operations) diskChoice(ctx context.Context, s fleet.Server, options Ins
 	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
 	c.rivals = rescue.Rivals(s.Facts, c.disk, keep)
 	var notes []string
-	allowed, policy, err := o.allows(ctx, s, plan{}, options, func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) })
+	allowed, policy, err := o.allows(ctx, s, plan{}, options, func(format string, args ...any) {
+		if note := fmt.Sprintf(format, args...); !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	})
 	if err != nil {
 		return c, err
 	}

@@ -160,7 +160,10 @@ func (s *site) serverWith(r *http.Request, tried *trial) (view, error) {
 	v := top.view()
 	v.body = func(lines []fleet.LogLine) templ.Component { return serverPage(top, d, lines) }
 	v.parts, v.wants = serverPageParts(top, d), changeOf("servers", "clusters", "configs", "schematics")
-	v.sheet, v.same = func() (sheet, error) { return diskSheet(d.Server), nil }, serverCommands(d)
+	v.same = serverCommands(d)
+	if len(d.Server.Facts.Disks) > 0 {
+		v.sheet = func() (sheet, error) { return diskSheet(d.Server), nil }
+	}
 	if d.Latest != nil {
 		v.log = d.Latest.ID
 	}

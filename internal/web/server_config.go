@@ -90,7 +90,10 @@ func (s *site) serverConfig(r *http.Request) (view, error) {
 		v.address, v.wants = top.href("/config?running=true"), nil
 	}
 	v.body = func([]fleet.LogLine) templ.Component { return serverConfigPage(d) }
-	v.sheet, v.same = func() (sheet, error) { return configSheet(d), nil }, configCommands(top.Server)
+	v.same = configCommands(top.Server)
+	if len(d.Made.Lines) > 0 {
+		v.sheet = func() (sheet, error) { return configSheet(d), nil }
+	}
 	return v, nil
 }
 
@@ -219,6 +222,19 @@ func configSheet(d serverConfigData) sheet {
 		out.rows = append(out.rows, []string{strconv.Itoa(i + 1), l.Text, sourceTitle(l.By)})
 	}
 	return out
+}
+
+// savesOf puts lines together that follow one another and came with one save.
+func savesOf(lines []manage.BlameLine) []manage.BlameLine {
+	var all []manage.BlameLine
+	for _, line := range lines {
+		if n := len(all); n > 0 && all[n-1].Revision == line.Revision {
+			all[n-1].Text += "\n" + line.Text
+			continue
+		}
+		all = append(all, line)
+	}
+	return all
 }
 
 // variables lists the names of own variables in order.
