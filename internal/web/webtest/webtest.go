@@ -24,7 +24,7 @@ import (
 )
 
 // patience is how long a page may take to show what is asked for, on a busy machine.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // Options of a tab. Zero values are a wide screen in light colours with JavaScript.
 type Options struct {
