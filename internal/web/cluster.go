@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -79,6 +80,7 @@ type clusterData struct {
 	Bootstrapped  bool
 	Bootstrapping string // operation that is at it, "" for none
 	Topology      topology
+	Lost          string // what goes with the cluster when it is forgotten
 }
 
 // cluster is the first page of one cluster.
@@ -95,7 +97,7 @@ func (s *site) cluster(r *http.Request) (view, error) {
 		partOf("cluster-topology", d.Topology, topologyCard),
 		partOf("cluster-nodes", d.Rows, clusterNodes),
 		partOf("cluster-history", d.History, clusterHistory),
-		{id: "cluster-actions", key: keyOf([]any{d.Row.Name, d.Bootstrapped, d.Bootstrapping, d.Row.Planes, len(d.Nodes)}), piece: clusterActions(d)},
+		{id: "cluster-actions", key: keyOf([]any{d.Row.Name, d.Bootstrapped, d.Bootstrapping, d.Row.Planes, len(d.Nodes), d.Lost}), piece: clusterActions(d)},
 	}
 	v.sheet = func() (sheet, error) { return nodeSheet(d), nil }
 	at := "/api/v1/clusters/" + d.Row.Name
@@ -137,6 +139,9 @@ func (s *site) clusterData(ctx context.Context, ref string) (d clusterData, err 
 	if err := s.clusterReferences(ctx, c, &d); err != nil {
 		return d, err
 	}
+	if d.Lost, err = s.lostWith(ctx, c); err != nil {
+		return d, err
+	}
 	history, err := s.store.Operations(ctx, store.OperationFilter{ClusterID: c.ID, Limit: historyLength})
 	if err != nil {
 		return d, err
@@ -150,6 +155,35 @@ func (s *site) clusterData(ctx context.Context, ref string) (d clusterData, err 
 	}
 	d.History, err = s.operationRows(ctx, history, known)
 	return d, err
+}
+
+// lostWith says what goes with a cluster when it is forgotten.
+func (s *site) lostWith(ctx context.Context, c fleet.Cluster) (string, error) {
+	lost := []string{"the secrets of " + c.Name}
+	patches := 0
+	for _, of := range []manage.LayerRef{
+		{Scope: fleet.ScopeCluster, Owner: c.ID}, {Scope: fleet.ScopeRole, Owner: c.ID, Role: fleet.ControlPlane}, {Scope: fleet.ScopeRole, Owner: c.ID, Role: fleet.Worker},
+	} {
+		l, draft, err := s.Manager.Layer(ctx, of)
+		if err != nil {
+			return "", err
+		}
+		patches += max(len(l.Patches), len(draft.Patches))
+	}
+	if patches > 0 {
+		lost = append(lost, fmt.Sprintf("its own patches (%d) with their history", patches))
+	}
+	rules, err := s.store.Rules(ctx, c.ID)
+	own := 0
+	for _, r := range rules {
+		if r.ClusterID == c.ID {
+			own++
+		}
+	}
+	if own > 0 {
+		lost = append(lost, count(own, "rule")+" for labels and taints")
+	}
+	return strings.Join(lost, ", "), err
 }
 
 func addressesOf(nodes []fleet.Server) map[string][]string {

@@ -14,6 +14,7 @@ import (
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
 	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
+	"github.com/talos-manager/talos-manager/internal/web/webtest"
 )
 
 // The drawing has every control plane, counts what it has no room for, and leads where the table does.
@@ -21,6 +22,7 @@ func TestAClusterIsDrawnWithItsSites(t *testing.T) {
 	l := newLab(t)
 	big := l.bigCluster(t)
 	p := l.get(t, "/clusters/"+big.ID, http.StatusOK)
+	p.has(t, "What is lost then: the secrets of big, its own patches (1) with their history")
 	drawing := textOf(p.byID("cluster-topology"))
 	for _, words := range []string{"FSN1 · 14 servers", "NBG1 · 1 server", "HEL1 · 3 servers", "Elsewhere · 1 server", "Endpoint: name in DNS", "Ready, control plane", "more workers"} {
 		if !strings.Contains(drawing, words) {
@@ -39,6 +41,25 @@ func TestAClusterIsDrawnWithItsSites(t *testing.T) {
 	if err != nil || len(rows) != 20 {
 		t.Errorf("%d rows are exported, %v", len(rows), err)
 	}
+}
+
+// The drawing follows what happens, and its tiles lead to the servers.
+func TestTheDrawingOfAClusterIsLive(t *testing.T) {
+	l := newLab(t)
+	big := l.bigCluster(t)
+	b := l.tab(t, webtest.Options{}, "/clusters/"+big.ID)
+	b.Says("FSN1 · 14 servers", "5 more workers")
+	plane := l.serverNamed(t, "big-2")
+	must(t, l.store.SetState(t.Context(), plane.ID, fleet.Ready, fleet.Unhealthy))
+	b.Until("the drawing says it", `[...document.querySelectorAll("svg.topology a")].some((a) => a.textContent.includes("node-2-") && a.textContent.includes("Not Ready"))`)
+	b.Click(`svg.topology a[href="/servers/` + plane.ID + `"] rect`)
+	b.Until("the tile leads to the server", `location.pathname === "/servers/`+plane.ID+`"`)
+	b.Go("/clusters/" + big.ID + "/settings")
+	b.Type("#network-network", "10.0.0.0/33")
+	b.Press("Say what would change")
+	b.Says("What it would change", "10.0.0.0/33")
+	b.Until("the form has what was asked about", `document.querySelector("#network-network").value === "10.0.0.0/33"`)
+	b.Quiet()
 }
 
 // Nodes are asked when somebody wants it, and who does not answer is named with the reason.

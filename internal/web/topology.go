@@ -44,17 +44,19 @@ type drawnNode struct {
 
 // Lengths of the drawing.
 const (
-	tileWidth, tileHeight = 188, 46
+	tileWidth, tileHeight = 212, 46
 	tileGap               = 8
 	sitePadding           = 12
 	siteTitle             = 28
 	siteGap               = 24
-	endpointWidth         = 300
+	letterWidth           = 8 // of the monospace
 	endpointHeight        = 46
 	belowEndpoint         = 44
 	margin                = 1  // so that no edge is cut
 	workersDrawn          = 8  // of one site; what is well and more is only counted
-	nameLength            = 20 // characters that fit a tile
+	nameLength            = 23 // letters that fit a tile
+	wordsLength           = 30 // smaller ones
+	addressLength         = 40
 )
 
 // topologyOf draws a cluster.
@@ -63,13 +65,13 @@ func topologyOf(c fleet.Cluster, rows []serverRow, addresses map[string][]string
 	columns := siteGap * max(0, len(sites)-1)
 	siteWidth := tileWidth + 2*sitePadding
 	columns += siteWidth * len(sites)
-	t := topology{Width: max(columns, endpointWidth) + 2*margin}
-	x := margin + (t.Width-2*margin-max(columns, endpointWidth))/2
-	t.Endpoint = drawnEndpoint{X: x, Y: margin, W: endpointWidth, H: endpointHeight} // at the left, where a phone begins
-	t.Endpoint.Address = cut(strings.TrimPrefix(c.Endpoint, "https://"), 36)
+	t := topology{Endpoint: drawnEndpoint{Address: cut(strings.TrimPrefix(c.Endpoint, "https://"), addressLength), H: endpointHeight}}
+	t.Endpoint.W = max(siteWidth, utf8.RuneCountInString(t.Endpoint.Address)*letterWidth+2*sitePadding)
+	t.Width = max(columns, t.Endpoint.W) + 2*margin
+	t.Endpoint.X, t.Endpoint.Y = margin, margin // at the left, where a phone begins
 	owner := endpointOwner(c.Endpoint, rows, addresses)
 	t.Endpoint.What = endpointKind(c.Endpoint, owner)
-	top := margin + endpointHeight
+	x, top := margin, margin+endpointHeight
 	if len(sites) > 0 {
 		top += belowEndpoint
 	}
@@ -157,7 +159,7 @@ func (t *topology) site(clusterID string, s siteNodes, x, top, width int) {
 func tileOf(row serverRow) drawnNode {
 	n := drawnNode{Href: "/servers/" + row.ID, Full: cmp.Or(row.Hostname, row.Name), Tone: row.Status.Tone, ControlPlane: row.Role == fleet.ControlPlane}
 	n.Name = cut(n.Full, nameLength)
-	n.Words = row.Status.Word + ", " + strings.ToLower(roleTitle(row.Role))
+	n.Words = cut(row.Status.Word+", "+strings.ToLower(roleTitle(row.Role)), wordsLength)
 	return n
 }
 
