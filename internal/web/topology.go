@@ -44,11 +44,11 @@ type drawnNode struct {
 
 // Lengths of the drawing.
 const (
-	tileWidth, tileHeight = 212, 46
+	tileWidth, tileHeight = 220, 46
 	tileGap               = 8
-	sitePadding           = 12
+	sitePadding           = 8
 	siteTitle             = 28
-	siteGap               = 24
+	siteGap               = 16
 	letterWidth           = 8 // of the monospace
 	endpointHeight        = 46
 	belowEndpoint         = 44
