@@ -79,7 +79,10 @@ func (s *site) moderniseView(d moderniseData) view {
 	v := view{
 		title: "Modernise", section: "/configs", crumbs: []crumb{{"Configs", "/configs"}}, address: d.address(), wants: changeOf(),
 		body: func([]fleet.LogLine) templ.Component { return modernisePage(d) },
-		same: []command{{What: "Rewrite a file, without a manager", CLI: "config modernise FILE --talos-version " + cmp.Or(d.Version, machineconfig.NewestTalos()), API: "POST /api/v1/modernise"}},
+		same: []command{{
+			What: "Rewrite a file, without a manager", CLI: "config modernise FILE --talos-version " + cmp.Or(d.Version, machineconfig.NewestTalos()),
+			API: "POST /api/v1/modernise " + jsonOf(map[string]any{"text": "machine: {}", "talosVersion": cmp.Or(d.Version, machineconfig.NewestTalos())}),
+		}},
 	}
 	if d.Layer != "" {
 		v.title, v.crumbs = d.Patch, append(v.crumbs, crumb{"Modernise", "/modernise"})

@@ -56,7 +56,7 @@ type asked struct {
 // recipe is the page of one recipe.
 func (s *site) recipe(r *http.Request) (view, error) {
 	d, err := s.recipeData(r)
-	return s.recipeView(d, command{What: "Apply it", CLI: recipeCommand(d.Recipe.Name, asked{}), API: "POST /api/v1/recipes/" + d.Recipe.Name + "/apply"}), err
+	return s.recipeView(d, command{What: "Apply it", CLI: recipeCommand(d.Recipe.Name, asked{}), API: "POST /api/v1/recipes/" + d.Recipe.Name + "/apply {}"}), err
 }
 
 func (s *site) recipeView(d recipeData, apply command) view {
