@@ -340,8 +340,9 @@ func TestANodeIsReleasedByItsNameInABrowser(t *testing.T) {
 	c, err := l.store.Cluster(t.Context(), "tabs")
 	must(t, err)
 	s := l.serverNamed(t, "tab-node-1")
-	c.BootstrapServerID, c.BootstrappedAt = s.ID, time.Now()
-	must(t, l.store.UpdateCluster(t.Context(), c))
+	_, err = l.store.ClaimBootstrap(t.Context(), c.ID, s.ID)
+	must(t, err)
+	must(t, l.store.MarkBootstrapped(t.Context(), c.ID, time.Now()))
 	b := l.tab(t, webtest.Options{}, "/servers/"+s.ID)
 	release := func(name string, force bool) {
 		t.Helper()
