@@ -177,7 +177,9 @@ func TestAMachineConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
 	}
 	rows, err := csv.NewReader(strings.NewReader(l.get(t, page+"?export=csv", http.StatusOK).source)).ReadAll()
 	must(t, err)
-	if !slices.ContainsFunc(rows, func(r []string) bool { return strings.Contains(r[1], "somaxconn") && r[2] == `server tab-node-1, patch "own"` }) {
+	if !slices.ContainsFunc(rows, func(r []string) bool {
+		return strings.Contains(r[1], "somaxconn") && r[2] == `server tab-node-1, patch "own"`
+	}) {
 		t.Error("the export lacks who set a line")
 	}
 	silent := l.get(t, page+"?running=true", http.StatusOK)
