@@ -20,7 +20,8 @@ func TestAnExplainedConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
 	}
 	save(onCluster("prod"), fleet.Contents{
 		Patches: []fleet.Patch{
-			{Name: "base", Text: sysctl("vm.a", "${level}")}, {Name: "planes", Text: sysctl("vm.planes", "1"), Role: fleet.ControlPlane},
+			{Name: "base", Text: sysctl("vm.a", "${level}")},
+			{Name: "planes", Text: sysctl("vm.planes", "1"), Role: fleet.ControlPlane},
 			{Name: "registry", Text: "machine:\n  registries:\n    config:\n      r.example.com:\n        auth:\n          username: me\n          password: ${pull}\n"},
 		},
 		Variables: map[string]string{"level": "1", "pull": "hunter2hunter2"},

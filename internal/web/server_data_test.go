@@ -53,8 +53,10 @@ func usedFacts() fleet.Facts {
 			Name: "sdb", WWID: "naa.5000c500ffffffff", Serial: "ZFFFFFFF", Model: "ST4000NM024B", SizeBytes: 4e12, Rotational: true, Transport: "sata",
 			Contents: []string{"LVM2_member on sdb1", "crypto_LUKS on sdb2", "zfs_member on sdb3", "ceph_bluestore on sdb4"},
 			Partitions: []fleet.Partition{
-				{Number: 1, Name: "sdb1", SizeBytes: 1e12, FSType: "LVM2_member"}, {Number: 2, Name: "sdb2", SizeBytes: 1e12, FSType: "crypto_LUKS"},
-				{Number: 3, Name: "sdb3", SizeBytes: 1e12, FSType: "zfs_member"}, {Number: 4, Name: "sdb4", SizeBytes: 1e12, FSType: "ceph_bluestore"},
+				{Number: 1, Name: "sdb1", SizeBytes: 1e12, FSType: "LVM2_member"},
+				{Number: 2, Name: "sdb2", SizeBytes: 1e12, FSType: "crypto_LUKS"},
+				{Number: 3, Name: "sdb3", SizeBytes: 1e12, FSType: "zfs_member"},
+				{Number: 4, Name: "sdb4", SizeBytes: 1e12, FSType: "ceph_bluestore"},
 			},
 		},
 		{Name: "sdc", WWID: "naa.5000c50000000000", Serial: "BLANK1", Model: "ST4000NM024B", SizeBytes: 4e12, Rotational: true, Transport: "sata"},
@@ -62,8 +64,10 @@ func usedFacts() fleet.Facts {
 	f.Arrays = []fleet.Array{
 		{Kind: "md", Name: "md0", ID: "9f0c1d2e:aa", Level: "raid1", Active: true, Members: []string{"nvme0n1p2", "nvme1n1p2"}},
 		{Kind: "md", Name: "md1", ID: "9f0c1d2e:bb", Level: "raid1", Missing: 1, Members: []string{"nvme0n1p3", "nvme1n1p3"}},
-		{Kind: "lvm", Name: "vg0", ID: "Yq3X", Members: []string{"sdb1"}}, {Kind: "luks", ID: "7d1f", Members: []string{"sdb2"}},
-		{Kind: "zfs", Name: "tank", ID: "123", Members: []string{"sdb3"}}, {Kind: "ceph", Name: "osd.3", Members: []string{"sdb4"}},
+		{Kind: "lvm", Name: "vg0", ID: "Yq3X", Members: []string{"sdb1"}},
+		{Kind: "luks", ID: "7d1f", Members: []string{"sdb2"}},
+		{Kind: "zfs", Name: "tank", ID: "123", Members: []string{"sdb3"}},
+		{Kind: "ceph", Name: "osd.3", Members: []string{"sdb4"}},
 	}
 	return f
 }

@@ -177,7 +177,9 @@ func TestAMachineConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
 	}
 	rows, err := csv.NewReader(strings.NewReader(l.get(t, page+"?export=csv", http.StatusOK).source)).ReadAll()
 	must(t, err)
-	if !slices.ContainsFunc(rows, func(r []string) bool { return strings.Contains(r[1], "somaxconn") && r[2] == `server tab-node-1, patch "own"` }) {
+	if !slices.ContainsFunc(rows, func(r []string) bool {
+		return strings.Contains(r[1], "somaxconn") && r[2] == `server tab-node-1, patch "own"`
+	}) {
 		t.Error("the export lacks who set a line")
 	}
 	silent := l.get(t, page+"?running=true", http.StatusOK)
@@ -340,8 +342,9 @@ func TestANodeIsReleasedByItsNameInABrowser(t *testing.T) {
 	c, err := l.store.Cluster(t.Context(), "tabs")
 	must(t, err)
 	s := l.serverNamed(t, "tab-node-1")
-	c.BootstrapServerID, c.BootstrappedAt = s.ID, time.Now()
-	must(t, l.store.UpdateCluster(t.Context(), c))
+	_, err = l.store.ClaimBootstrap(t.Context(), c.ID, s.ID)
+	must(t, err)
+	must(t, l.store.MarkBootstrapped(t.Context(), c.ID, time.Now()))
 	b := l.tab(t, webtest.Options{}, "/servers/"+s.ID)
 	release := func(name string, force bool) {
 		t.Helper()
