@@ -39,7 +39,7 @@ func (l *lab) paths(t testing.TB) []string {
 	for _, name := range []string{"server-0", "server-1", "server-5", "server-7"} {
 		all = append(all, "/servers/"+l.serverNamed(t, name).ID)
 	}
-	for _, more := range []func(testing.TB) []string{l.frameData, l.wizardData, l.serverData, l.configsData, l.galleryData, l.clusterData, l.operationData} {
+	for _, more := range []func(testing.TB) []string{l.frameData, l.serversTableData, l.wizardData, l.serverData, l.configsData, l.galleryData, l.clusterData, l.operationData} {
 		all = append(all, more(t)...)
 	}
 	return all

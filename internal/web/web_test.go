@@ -1,10 +1,8 @@
 package web_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -276,35 +274,6 @@ func TestTheScriptKnowsTheServersWords(t *testing.T) {
 			}
 		}
 	}
-}
-
-// A list of 1,000 servers, 50 of them on the page, most with an operation.
-func BenchmarkServersPage(b *testing.B) {
-	l := newLab(b)
-	robot, _ := l.accounts(b)
-	all := make([]fleet.Server, 1000)
-	for i := range all {
-		all[i] = fleet.Server{ProviderID: fmt.Sprint(i), Name: fmt.Sprintf("server-%04d", i), Product: "AX41-NVMe", Location: "FSN1-DC8", Architecture: fleet.AMD64, IPv4: fmt.Sprintf("10.0.%d.%d", i/250, i%250+1)}
-	}
-	l.list(b, robot, all...)
-	for i := range 200 {
-		s := l.serverNamed(b, fmt.Sprintf("server-%04d", i))
-		l.operation(b, fleet.Operation{Kind: "server.install", ServerID: s.ID}, workflow.Change{State: fleet.Waiting, Step: ptr("write the image"), WaitingFor: ptr("the image to be written"), WaitUntil: ptr(time.Now()), Release: true})
-	}
-	mux := http.NewServeMux()
-	web.Routes(mux, web.Parts{Version: "test", Manager: l.app.Manager, Operations: l.app.Operations, Reconciler: l.app.Reconciler, Access: l.app.Access, Key: l.app.Key})
-	r := httptest.NewRequest(http.MethodGet, "/servers", nil)
-	r.SetBasicAuth("admin", password)
-	size := 0
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, r)
-		if w.Code != http.StatusOK {
-			b.Fatal(w.Code)
-		}
-		size = w.Body.Len()
-	}
-	b.ReportMetric(float64(size), "bytes/page")
 }
 
 func TestWithoutTheDatabaseThePageSaysSo(t *testing.T) {
