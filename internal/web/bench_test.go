@@ -120,7 +120,7 @@ func BenchmarkWebStream(b *testing.B) {
 			lines := bufio.NewScanner(r.Body)
 			lines.Buffer(nil, 1<<20)
 			for lines.Scan() {
-				if _, word, found := bytes.Cut(lines.Bytes(), []byte("line-")); found {
+				if _, word, found := bytes.Cut(lines.Bytes(), []byte("sent as ")); found {
 					heard <- string(word[:min(4, len(word))])
 				}
 			}
@@ -132,7 +132,7 @@ func BenchmarkWebStream(b *testing.B) {
 		n++
 		word := fmt.Sprintf("%04d", n)
 		begun := time.Now()
-		l.change(b, op.ID, workflow.Change{State: fleet.Running, Release: true, Log: []fleet.LogLine{{At: begun, Step: "write the image", Level: "info", Text: "line-" + word}}})
+		l.change(b, op.ID, workflow.Change{State: fleet.Running, Release: true, Log: []fleet.LogLine{{At: begun, Step: "write the image", Level: "info", Text: "sent as " + word}}})
 		for seen := 0; seen < benchBrowsers; {
 			select {
 			case got := <-heard:
