@@ -73,7 +73,7 @@ func parameterHint(p recipe.Parameter) string {
 	case recipe.TypeMap:
 		hint += " One a line, as key=value."
 	}
-	if value := flat(p.Default); value != "" && p.Type != recipe.TypeBool && !strings.Contains(value, "\n") {
+	if value := flat(p.Default); value != "" && p.Type != recipe.TypeBool && p.Type != recipe.TypeEnum && !strings.Contains(value, "\n") {
 		hint += " Empty: " + value + "."
 	}
 	return hint

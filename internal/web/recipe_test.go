@@ -121,6 +121,25 @@ func TestRecipesAreFoundByWhatTheyAreFor(t *testing.T) {
 	}
 }
 
+func TestARecipesExtensionsGoIntoASchematic(t *testing.T) {
+	const to = "/recipes/nvidia-open"
+	l := newLab(t)
+	l.withNodes(t, "control-plane-1")
+	v, err := l.app.Manager.CreateSchematic(t.Context(), "admin", manage.SchematicEdit{Name: "gpu", Parts: &fleet.Customization{Extensions: []string{"zfs"}}})
+	must(t, err)
+	fill := url.Values{"layer": {"cluster/prod"}, "do": {"preview"}}
+	p := l.submit(t, l.get(t, to, http.StatusOK), to, fill, http.StatusOK)
+	p.has(t, "Belongs into a schematic, of which these servers have none", "siderolabs/nvidia-open-gpu-kernel-modules-lts", "create one")
+	fill.Set("schematic", v.ID)
+	p = l.submit(t, p, to, fill, http.StatusOK)
+	p.has(t, "Goes into schematic gpu")
+	fill.Set("do", "apply")
+	l.submit(t, p, to, fill, http.StatusOK).has(t, "added to schematic gpu")
+	if c := l.parts(t, "gpu"); len(c.Extensions) != 3 {
+		t.Errorf("it has %v", c.Extensions)
+	}
+}
+
 // The whole by clicks: a recipe with a secret, typed once; extensions picked; a rule with the servers it is for.
 func TestRecipesSchematicsAndRulesByClicks(t *testing.T) {
 	l := newLab(t)

@@ -36,7 +36,8 @@ type recipePreview struct {
 	Removed    []string
 	Notes      []string
 	Parts      recipe.Schematic
-	Schematics []string
+	Schematics []string // of the servers
+	Into       string   // schematic that gets the parts; "" for none
 	Plan       *manage.Plan
 	Base       string // revision of the layer
 	Key        string // of what was asked for
@@ -223,6 +224,13 @@ func (s *site) recipePreview(ctx context.Context, v recipe.Recipe, a asked) (p r
 	use := a.use
 	use.DryRun = true
 	used, err := s.Manager.ApplyRecipe(ctx, access.Actor(ctx), *a.layer, use, manage.Save{Draft: a.save.Draft})
+	if a.use.Schematic != "" {
+		to, err := s.store.Schematic(ctx, a.use.Schematic)
+		if err != nil {
+			return p, err
+		}
+		p.Into = to.Name
+	}
 	p.Layer, p.Base, p.Version, p.Plan = sayLayer(*a.layer), l.Revision, used.TalosVersion, &used.Plan
 	p.Patches, p.Removed, p.Notes, p.Parts, p.Schematics = used.Patches, used.Removed, used.Notes, used.Parts, used.Schematics
 	return p, err

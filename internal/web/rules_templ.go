@@ -316,7 +316,7 @@ func rulesTable(rows []ruleRow) templ.Component {
 }
 
 // ruleOrder says when a rule is applied.
-func ruleOrder(i int) string { return strconv.Itoa(i+1) + ". to be applied" }
+func ruleOrder(i int) string { return "rule " + strconv.Itoa(i+1) }
 
 // ruleServerList are the servers that a rule is for, the first by name.
 func ruleServerList(v ruleServers, match string) templ.Component {

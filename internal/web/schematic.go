@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -204,6 +205,18 @@ func reportStatus(r fleet.SchematicReport) status {
 		return status{ok, "Has all", count(len(r.Renamed), "extension") + " by another name"}
 	}
 	return status{ok, "Has all", ""}
+}
+
+// missingWords are what there is to say of a thing that a version lacks.
+func missingWords(m fleet.Missing) string {
+	text := ""
+	if m.Text != "" {
+		text = ": " + m.Text
+	}
+	if len(m.Nearest) > 0 {
+		text += ". There is " + strings.Join(m.Nearest, ", ")
+	}
+	return text
 }
 
 // deleteSchematic forgets a schematic.
