@@ -237,7 +237,11 @@ func (m *Manager) saveWithParts(ctx context.Context, actor string, ref LayerRef,
 		if err := m.wouldSave(ctx, ref, c, save); err != nil {
 			return fleet.Layer{}, nil, err
 		}
-		s, err := m.UpdateSchematic(ctx, actor, schematic, SchematicEdit{Parts: &parts})
+		was, err := m.Store.Schematic(ctx, schematic)
+		if err != nil {
+			return fleet.Layer{}, nil, err
+		}
+		s, err := m.UpdateSchematic(ctx, actor, was.ID, SchematicEdit{YAML: &was.YAML, Parts: &parts, Based: m.factoryID(was.YAML)})
 		if err != nil {
 			return fleet.Layer{}, nil, err
 		}
