@@ -99,6 +99,8 @@ type ShorterPlan struct {
 	Saves time.Duration // until all are done
 	Each  time.Duration // until one of them is done, on the average
 	End   time.Time
+	Order []string         // ids of the servers, in the order to install them in; nil: as they were given
+	Boot  fleet.BootMethod // to be asked for; "": as it was
 }
 
 // PlanInstalls forecasts installs of these servers, by name or id, in this order. Nothing is changed, and no machine or

@@ -62,13 +62,13 @@ func (in *forecastInput) planesFirst(InstallPlan) (ShorterPlan, *forecastInput) 
 	}
 	other := in.with(func(j *job) {})
 	slices.SortStableFunc(other.jobs, byRank)
-	var names []string
+	var names, ids []string
 	for _, j := range other.jobs {
 		if !j.hidden && len(j.Problems) == 0 {
-			names = append(names, j.Server)
+			names, ids = append(names, j.Server), append(ids, j.ServerID)
 		}
 	}
-	return ShorterPlan{What: "order the control planes first: the others wait for them", How: "talos-manager server install " + strings.Join(names, " ")}, other
+	return ShorterPlan{What: "order the control planes first: the others wait for them", How: "talos-manager server install " + strings.Join(names, " "), Order: ids}, other
 }
 
 // withKexec starts Talos from the rescue system.
@@ -79,7 +79,7 @@ func (in *forecastInput) withKexec(InstallPlan) (ShorterPlan, *forecastInput) {
 	}
 	return ShorterPlan{
 		What: "start Talos from the rescue system with kexec: no image is written and the firmware is gone through once less, so none that hangs there costs another restart",
-		How:  "--boot " + string(fleet.BootKexec),
+		How:  "--boot " + string(fleet.BootKexec), Boot: fleet.BootKexec,
 	}, in.with(func(j *job) { j.kexec = j.kexec || may(*j) })
 }
 

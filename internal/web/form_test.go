@@ -49,46 +49,10 @@ func TestTheFirstClusterIsMadeByFormsAlone(t *testing.T) {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
-	p = l.get(t, "/install?server="+l.serverNamed(t, "control-plane-1").ID+"&server="+l.serverNamed(t, "worker-1").ID, http.StatusOK)
-	p.has(t, "Install Talos on 2 servers", "What is lost", "control plane of prod", "stops before it writes to a disk that is not blank")
-	l.submit(t, p, "/install", nil, http.StatusOK).has(t, "Installing Talos on 2 servers", "Queued", "Bootstrap etcd")
+	p = l.get(t, "/install/plan?server="+l.serverNamed(t, "control-plane-1").ID+"&server="+l.serverNamed(t, "worker-1").ID, http.StatusOK)
+	p.has(t, "Install Talos on 2 servers", "What is lost", "Control plane · prod", "an install stops before it, and asks")
+	l.submit(t, p, "/install/start", nil, http.StatusOK).has(t, "Installing Talos on 2 servers", "Queued", "Etcd of prod")
 	l.get(t, "/", http.StatusOK).has(t, "3 operations running")
-}
-
-func TestInstallsBeginForEachChosenServer(t *testing.T) {
-	l := newLab(t)
-	l.accounts(t)
-	l.rent(t, "control-plane-1", "worker-1", "control-plane-2", "worker-2")
-	cluster := l.prod(t)
-	for _, name := range []string{"control-plane-1", "worker-1", "control-plane-2"} {
-		l.assign(t, name, cluster)
-	}
-	free := l.serverNamed(t, "worker-2").ID
-	chosen := url.Values{"server": {l.serverNamed(t, "control-plane-1").ID, l.serverNamed(t, "worker-1").ID, free}}
-	p := l.get(t, "/install?"+chosen.Encode(), http.StatusOK)
-	p.has(t, "Install Talos on 2 servers", "Left out", "It belongs to no cluster; assign it first")
-	if sent := fieldsOf(p.form(t, "/install"))["server"]; len(sent) != 2 {
-		t.Errorf("the page would send %v", sent)
-	}
-	r, err := l.browser.PostForm(l.server.URL+"/install", chosen)
-	p = l.read(t, r, err, http.StatusUnprocessableEntity)
-	p.has(t, "Installing Talos on 2 servers; 1 server refused", "server worker-2 belongs to no cluster")
-	p.hasNot(t, "control-plane-1 is")
-	for name, want := range map[string]int{"control-plane-1": 1, "worker-1": 1, "control-plane-2": 0, "worker-2": 0} {
-		if n := len(l.operationsOf(t, name)); n != want {
-			t.Errorf("%s has %d operations, want %d", name, n, want)
-		}
-	}
-	last := l.serverNamed(t, "control-plane-2").ID
-	p = l.submit(t, l.get(t, "/install?server="+last, http.StatusOK), "/install", nil, http.StatusOK)
-	if p.has(t, "Installing Talos on 1 server"); p.path != "/operations?state=active" {
-		t.Errorf("led to %s", p.path)
-	}
-	p = l.submit(t, l.get(t, "/rescue?server="+free, http.StatusOK), "/rescue", nil, http.StatusOK)
-	p.has(t, "Booting the rescue system on 1 server")
-	l.get(t, "/install?server="+last, http.StatusOK).has(t, "Install Talos has it now")
-	r, err = l.browser.PostForm(l.server.URL+"/install", nil)
-	l.read(t, r, err, http.StatusUnprocessableEntity).has(t, "No server was chosen")
 }
 
 func TestARefusedFormKeepsWhatWasTyped(t *testing.T) {

@@ -44,15 +44,12 @@ func (s *site) pages() map[string]loader {
 		"/operations":      s.operations,
 		"/operations/{id}": s.operation,
 		"/events":          s.events,
-		"/install":         s.bulkInstall,
 	}
 }
 
 // actions are what can be done, and what is handed out.
 func (s *site) actions() map[string]handler {
 	return map[string]handler{
-		"POST /install": s.installServers,
-
 		"POST /clusters":                   s.createCluster,
 		"POST /clusters/{ref}/bootstrap":   s.bootstrapCluster,
 		"POST /clusters/{ref}/talosconfig": s.talosconfig,

@@ -49,7 +49,7 @@ func TestEveryPageIsSoundWithoutRecords(t *testing.T) {
 		"/accounts":   {"No accounts yet", "Try and add", "SHA256:"},
 		"/operations": {"Nothing was done yet"},
 		"/events":     {"Nothing happened yet"},
-		"/install":    {"No server was chosen"},
+		"/install":    {"No server is free", "Add a server by hand"},
 		"/rescue":     {"No server was chosen"},
 	} {
 		l.get(t, path, http.StatusOK).has(t, words...)
