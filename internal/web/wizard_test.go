@@ -228,6 +228,24 @@ func TestUnknownDisksAreSaidToBe(t *testing.T) {
 	}
 }
 
+func TestADryRunShowsNoSecrets(t *testing.T) {
+	l, plane, _ := wizardLab(t)
+	l.inCluster(t, plane)
+	l.app.Operations.Images = map[fleet.Architecture]string{fleet.AMD64: "https://me:hunter2hunter@images.example.com/talos.raw.zst?key=sesame-sesame"}
+	for _, more := range []string{"", "&viaManager=true", "&delivery=push"} {
+		p := l.get(t, servers("/install/plan", plane)+more, http.StatusOK)
+		p.has(t, "write-image.sh")
+		if more != "&viaManager=true" {
+			p.has(t, "https://images.example.com/talos.raw.zst")
+		}
+		for _, secret := range []string{"hunter2hunter", "sesame-sesame", "/base64/aHR0"} {
+			if strings.Contains(p.source, secret) {
+				t.Errorf("%s shows %s", p.path, secret)
+			}
+		}
+	}
+}
+
 // Installs side by side: what one asks is answered there, and one that stopped is taken up again.
 func TestInstallsAreAnsweredSideBySide(t *testing.T) {
 	l := newLab(t)
