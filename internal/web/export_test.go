@@ -1,5 +1,10 @@
 package web
 
+import (
+	"net/http"
+	"sync/atomic"
+)
+
 // Routes of the pages and actions, for tests that try all of them.
 func PagePaths() []string {
 	var out []string
@@ -29,3 +34,14 @@ var (
 
 // FailureOf is what an error page says.
 var FailureOf = failureOf
+
+// LiveOperations answers with the streams of operations' pages and counts their looks at the records.
+func LiveOperations(p Parts, looks *atomic.Int64) http.Handler {
+	s := newSite(p)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+livePrefix+"/operations/{id}", s.serve(s.live(func(r *http.Request) (view, error) {
+		looks.Add(1)
+		return s.operation(r)
+	})))
+	return mux
+}

@@ -4,7 +4,7 @@ import "net/http"
 
 // Routes adds the pages to mux: everything that no other surface answers.
 func Routes(mux *http.ServeMux, p Parts) {
-	s := &site{Parts: p, store: p.Manager.Store, assets: newAssets(), watches: &watches{}, rates: &rates{}, configs: &configTrial{}}
+	s := newSite(p)
 	known := http.NewServeMux()
 	for _, a := range s.areas() {
 		for path, load := range a.pages {

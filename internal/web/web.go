@@ -51,6 +51,10 @@ type site struct {
 	configs *configTrial
 }
 
+func newSite(p Parts) *site {
+	return &site{Parts: p, store: p.Manager.Store, assets: newAssets(), watches: &watches{}, rates: &rates{}, configs: &configTrial{}}
+}
+
 // handler answers a request, or returns why it cannot.
 type handler func(w http.ResponseWriter, r *http.Request) error
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +138,15 @@ func (b *Tab) fault(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults = append(b.faults, text)
+}
+
+// Forgive forgets what the page complained of so far with any of these words: a test that cuts a connection hears of it.
+func (b *Tab) Forgive(words ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = slices.DeleteFunc(b.faults, func(text string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	})
 }
 
 // Quiet fails the test if a page complained, or asked another server, since the last time. It is called at the end.
