@@ -109,7 +109,7 @@ func TestALogOutlivesARestartOfTheProgram(t *testing.T) {
 	}
 	b.Until("it was not loaded again", "window.stillTheSame")
 	b.Forgive("/live/", "[object Event]") // that its stream was cut off
-	b.Go("/assets/icon.svg")              // it has no stream that the program would wait for at its end
+	b.Go("/nowhere")                      // it has no stream that the program would wait for at its end
 }
 
 // A question about disks shows what is lost and takes the serial numbers only, typed into the page.

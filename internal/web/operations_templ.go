@@ -72,7 +72,7 @@ func operationsFilter(d operationsData) templ.Component {
 			templ_7745c5c3_Var2 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<form class=\"filter\" role=\"search\" method=\"get\" action=\"/operations\" hx-get=\"/operations\" hx-trigger=\"input changed delay:250ms from:#operations-search, change, submit\" hx-target=\"#operations-table\" hx-select=\"#operations-table\" hx-select-oob=\"#stream,#operations-lately\" hx-swap=\"outerHTML\" hx-push-url=\"true\"><div class=\"field search\"><label for=\"operations-search\" class=\"quiet-label\">Search</label> <input id=\"operations-search\" type=\"search\" name=\"search\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<form class=\"filter operations-filter\" role=\"search\" method=\"get\" action=\"/operations\" hx-get=\"/operations\" hx-trigger=\"input changed delay:250ms from:#operations-search, change, submit\" hx-target=\"#operations-table\" hx-select=\"#operations-table\" hx-select-oob=\"#stream,#operations-lately\" hx-swap=\"outerHTML\" hx-push-url=\"true\"><div class=\"field search\"><label for=\"operations-search\" class=\"quiet-label\">Search</label> <input id=\"operations-search\" type=\"search\" name=\"search\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
