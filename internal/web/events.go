@@ -209,6 +209,8 @@ func eventTarget(e fleet.Event) string {
 		return "/clusters/" + url.PathEscape(e.TargetID)
 	case "operation":
 		return "/operations/" + url.PathEscape(e.TargetID)
+	case "schematic":
+		return "/schematics/" + url.PathEscape(e.TargetID)
 	case "account":
 		return "/accounts"
 	}
