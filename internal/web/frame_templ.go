@@ -536,7 +536,7 @@ func top(f frameData) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "Reconnecting</p><a class=\"find\" href=\"/search\" aria-label=\"Search\" data-opens=\"palette\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "Reconnecting</p><a class=\"find\" href=\"/search\" data-opens=\"palette\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
