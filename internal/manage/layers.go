@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
@@ -153,7 +152,7 @@ func (m *Manager) SetLayer(ctx context.Context, actor string, ref LayerRef, c fl
 }
 
 // EditLayer changes the contents of a layer: a draft's, if one is saved as a draft again. edit may run more than once.
-func (m *Manager) EditLayer(ctx context.Context, actor string, ref LayerRef, how Save, edit func(*fleet.Contents) error) (saved fleet.Layer, err error) {
+func (m *Manager) EditLayer(ctx context.Context, actor string, ref LayerRef, how Save, edit Edit) (saved fleet.Layer, err error) {
 	err = m.save(ctx, func(now *snapshot) (*edited, error) {
 		of, err := m.find(ctx, now, ref)
 		if err != nil {
@@ -282,84 +281,36 @@ func (m *Manager) save(ctx context.Context, check func(now *snapshot) (*edited, 
 
 // AddPatch adds a patch to a layer, before the one at a place (0 is the first), or at the end (-1).
 func (m *Manager) AddPatch(ctx context.Context, actor string, ref LayerRef, p fleet.Patch, place int, how Save) (fleet.Layer, error) {
-	return m.EditLayer(ctx, actor, ref, how, func(c *fleet.Contents) error {
-		if c.Patch(p.Name) >= 0 {
-			return fleet.Errorf(fleet.Conflict, "there is a patch %q already", p.Name).WithHint("choose another name, or change that one")
-		}
-		if place < 0 || place > len(c.Patches) {
-			place = len(c.Patches)
-		}
-		c.Patches = slices.Insert(c.Patches, place, p)
-		return nil
-	})
+	return m.EditLayer(ctx, actor, ref, how, Adding(p, place))
 }
 
 // UpdatePatch changes a patch of a layer; it may change its name too.
 func (m *Manager) UpdatePatch(ctx context.Context, actor string, ref LayerRef, name string, change func(*fleet.Patch), how Save) (fleet.Layer, error) {
-	return m.editPatch(ctx, actor, ref, name, how, func(c *fleet.Contents, i int) { change(&c.Patches[i]) })
+	return m.EditLayer(ctx, actor, ref, how, Changing(ref, name, change))
 }
 
 // RemovePatch removes a patch of a layer.
 func (m *Manager) RemovePatch(ctx context.Context, actor string, ref LayerRef, name string, how Save) (fleet.Layer, error) {
-	return m.editPatch(ctx, actor, ref, name, how, func(c *fleet.Contents, i int) { c.Patches = slices.Delete(c.Patches, i, i+1) })
+	return m.EditLayer(ctx, actor, ref, how, Removing(ref, name))
 }
 
 // MovePatch moves a patch of a layer to a place in its order; 0 is the first, which is applied first. A place beyond
 // the end is the last.
 func (m *Manager) MovePatch(ctx context.Context, actor string, ref LayerRef, name string, place int, how Save) (fleet.Layer, error) {
-	return m.editPatch(ctx, actor, ref, name, how, func(c *fleet.Contents, i int) {
-		p := c.Patches[i]
-		c.Patches = slices.Delete(c.Patches, i, i+1)
-		c.Patches = slices.Insert(c.Patches, max(0, min(place, len(c.Patches))), p)
-	})
+	return m.EditLayer(ctx, actor, ref, how, Moving(ref, name, place))
 }
 
 // SwitchPatch switches a patch of a layer on or off.
 func (m *Manager) SwitchPatch(ctx context.Context, actor string, ref LayerRef, name string, on bool, how Save) (fleet.Layer, error) {
-	return m.editPatch(ctx, actor, ref, name, how, func(c *fleet.Contents, i int) { c.Patches[i].Off = !on })
-}
-
-func (m *Manager) editPatch(ctx context.Context, actor string, ref LayerRef, name string, how Save, edit func(c *fleet.Contents, i int)) (fleet.Layer, error) {
-	return m.EditLayer(ctx, actor, ref, how, func(c *fleet.Contents) error {
-		i := c.Patch(name)
-		if i < 0 {
-			return noPatch(ref, name, c)
-		}
-		edit(c, i)
-		return nil
-	})
-}
-
-func noPatch(ref LayerRef, name string, c *fleet.Contents) error {
-	e := fleet.Errorf(fleet.NotFound, "%s %s has no patch %q", ref.Scope, ref.Owner, name)
-	if len(c.Patches) == 0 {
-		return e.WithHint("it has none")
-	}
-	names := make([]string, len(c.Patches))
-	for i, p := range c.Patches {
-		names[i] = p.Name
-	}
-	return e.WithHint("it has %s", some(names))
+	return m.EditLayer(ctx, actor, ref, how, Changing(ref, name, func(p *fleet.Patch) { p.Off = !on }))
 }
 
 // SetVariable sets an own variable of a layer: of its scopes, later ones win.
 func (m *Manager) SetVariable(ctx context.Context, actor string, ref LayerRef, name, value string, how Save) (fleet.Layer, error) {
-	return m.EditLayer(ctx, actor, ref, how, func(c *fleet.Contents) error {
-		if c.Variables == nil {
-			c.Variables = map[string]string{}
-		}
-		c.Variables[name] = value
-		return nil
-	})
+	return m.EditLayer(ctx, actor, ref, how, Setting(name, value))
 }
 
 // UnsetVariable takes an own variable away from a layer.
 func (m *Manager) UnsetVariable(ctx context.Context, actor string, ref LayerRef, name string, how Save) (fleet.Layer, error) {
-	return m.EditLayer(ctx, actor, ref, how, func(c *fleet.Contents) error {
-		if _, ok := c.Variables[name]; !ok {
-			return fleet.Errorf(fleet.NotFound, "%s %s has no variable %q", ref.Scope, ref.Owner, name).WithHint("its patches may use one of another scope")
-		}
-		delete(c.Variables, name)
-		return nil
-	})
+	return m.EditLayer(ctx, actor, ref, how, Unsetting(ref, name))
 }

@@ -27,6 +27,7 @@ func sections() []section {
 		{"Overview", "/", "overview", "h"},
 		{"Servers", "/servers", "server", "s"},
 		{"Clusters", "/clusters", "cluster", "c"},
+		{"Configs", "/configs", "config", "p"},
 		{"Operations", "/operations", "operation", "o"},
 		{"Settings", "/settings", "settings", "t"},
 	}
