@@ -183,6 +183,18 @@ function checking(field) {
   }, { delay: 600 });
 }
 
+// Typed over what is selected, a browser keeps its colours in an inline style, which the policy refuses: we replace it.
+const replacing = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    if (event.inputType !== "insertText" || event.data === null || view.composing || empty) return false;
+    event.preventDefault();
+    const insert = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+    if (!view.state.facet(EditorView.inputHandler).some((handle) => handle(view, from, to, event.data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 function edit(field) {
   const label = field.labels[0];
   const holder = document.createElement("div");
@@ -197,7 +209,7 @@ function edit(field) {
         lineNumbers(), lintGutter(), foldGutter(), history(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets(),
         highlightActiveLine(), highlightActiveLineGutter(), indentUnit.of("  "), EditorState.tabSize.of(2),
         yaml(), syntaxHighlighting(colours), theme,
-        autocompletion({ override: [completing(field)], icons: false }), explaining(field), checking(field),
+        autocompletion({ override: [completing(field)], icons: false }), explaining(field), checking(field), replacing,
         EditorView.contentAttributes.of({ "aria-label": label.textContent, spellcheck: "false", autocapitalize: "off" }),
         EditorView.updateListener.of((update) => {
           if (!update.docChanged) return;
