@@ -20,6 +20,7 @@ func (l *lab) tab(t testing.TB, o webtest.Options, path string) *webtest.Tab {
 
 // Every page is read by axe-core in both colours and on a phone, in every state that records can be in.
 func TestPagesAreAccessible(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	paths := l.paths(t)

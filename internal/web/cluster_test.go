@@ -45,6 +45,7 @@ func TestAClusterIsDrawnWithItsSites(t *testing.T) {
 
 // The drawing follows what happens, and its tiles lead to the servers.
 func TestTheDrawingOfAClusterIsLive(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	big := l.bigCluster(t)
 	b := l.tab(t, webtest.Options{}, "/clusters/"+big.ID)

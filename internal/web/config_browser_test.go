@@ -16,6 +16,7 @@ func inEditor(css string) string {
 // In a browser: a field is completed and explained, a mistake is marked as it is typed, what a save would change is shown
 // first. The policy for content stays as strict as it is: a tab fails for every complaint on its console.
 func TestAPatchIsWrittenInTheEditor(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	b := l.tab(t, webtest.Options{}, "/configs/"+f.config.ID+"/edit")

@@ -107,6 +107,7 @@ func TestTheEditorIsToldWhatWouldBeRefused(t *testing.T) {
 
 // A patch is refused with its line, mended, looked at and saved in a browser without JavaScript.
 func TestAPatchIsWrittenWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	b := l.tab(t, webtest.Options{NoScript: true}, "/configs/"+f.config.ID+"/edit")

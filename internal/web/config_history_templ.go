@@ -324,9 +324,9 @@ func configSave(d configHistoryData, save savedRevision, i int) templ.Component 
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var15 string
-			templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs("Go back to revision " + short(save.Revision) + ", number " + strconv.Itoa(len(d.Saves)-i))
+			templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs("Go back to it: revision " + short(save.Revision) + ", number " + strconv.Itoa(len(d.Saves)-i))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `config_history.templ`, Line: 82, Col: 131}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `config_history.templ`, Line: 82, Col: 135}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 			if templ_7745c5c3_Err != nil {

@@ -172,14 +172,6 @@ func (d configPlanData) tried() string {
 	return cmp.Or(d.Preview.Server.Name, d.Server)
 }
 
-// brokenServers are those that the plan could not make a config for: they were broken before, or the change would be refused.
-func brokenServers(groups []manage.BrokenGroup) (n int) {
-	for _, g := range groups {
-		n += len(g.Servers)
-	}
-	return n
-}
-
 // layerPatch is the patch of this layer that set a line, "" for all else.
 func (h configHead) layerPatch(by string) string {
 	name, of := strings.CutPrefix(by, h.what()+`, patch "`)

@@ -117,13 +117,11 @@ func TestPatchesAreMovedSwitchedAndRemoved(t *testing.T) {
 		{"switch", "one", "off", "a.b", []string{"two", "one"}},
 		{"remove", "one", "", "The machine config of no server changes", []string{"two"}},
 	} {
-		p := l.get(t, at, http.StatusOK)
 		values := url.Values{"do": {step.do}, "patch": {step.patch}, "value": {step.value}, "base": {l.revision(t, f)}}
 		r, err := l.browser.PostForm(l.server.URL+at+"/plan", values)
 		plan := l.read(t, r, err, http.StatusOK)
 		plan.has(t, step.says)
-		p = l.submit(t, plan, at+"/save", nil, http.StatusOK)
-		p.has(t, "Saved: ")
+		l.submit(t, plan, at+"/save", nil, http.StatusOK).has(t, "Saved: ")
 		c, _, err := l.app.Manager.Revision(t.Context(), f.layer(), manage.RevisionCurrent)
 		must(t, err)
 		var names []string

@@ -33,6 +33,7 @@ func logOf(b *webtest.Tab) []string {
 
 // Two people follow one operation: steps and lines reach both as they come, and one who reloads has all of them.
 func TestTwoBrowsersSeeOneOperation(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	id := l.installAt(t, "web-0", l.webServers(t, 1), time.Now().Add(-3*time.Minute), 5)
 	a, b := l.tab(t, webtest.Options{}, "/operations/"+id), l.tab(t, webtest.Options{Phone: true, Dark: true}, "/operations/"+id)
@@ -88,6 +89,7 @@ func (l *lab) restart(t testing.TB, away func()) {
 
 // The program is restarted while somebody looks: the page says so, comes back by itself, and its log has every line once.
 func TestALogOutlivesARestartOfTheProgram(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	id := l.installAt(t, "web-0", l.webServers(t, 1), time.Now().Add(-time.Minute), 2)
 	b := l.tab(t, webtest.Options{}, "/operations/"+id)
@@ -114,6 +116,7 @@ func TestALogOutlivesARestartOfTheProgram(t *testing.T) {
 
 // A question about disks shows what is lost and takes the serial numbers only, typed into the page.
 func TestAQuestionAboutDisksIsAnsweredInTheBrowser(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	cluster := l.webServers(t, 1)
 	id := l.installAt(t, "web-0", cluster, time.Now().Add(-3*time.Minute), 5)
@@ -137,6 +140,7 @@ func TestAQuestionAboutDisksIsAnsweredInTheBrowser(t *testing.T) {
 
 // The log is searched as one types, keeps to that when lines come, and follows unless it is scrolled up.
 func TestALogIsSearchedAndFollowed(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	id := l.installAt(t, "web-0", l.webServers(t, 1), time.Now().Add(-5*time.Minute), 7)
 	var many []string

@@ -18,6 +18,7 @@ const (
 )
 
 func TestThePaletteLeadsAnywhereByKeys(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{}, "/servers")
@@ -49,6 +50,7 @@ func TestThePaletteLeadsAnywhereByKeys(t *testing.T) {
 }
 
 func TestTheDrawerShowsWhatRunsAsItRuns(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{}, "/clusters")
@@ -67,6 +69,7 @@ func TestTheDrawerShowsWhatRunsAsItRuns(t *testing.T) {
 }
 
 func TestRowsAreReachedByKeys(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{}, "/servers")
@@ -110,6 +113,7 @@ func TestRowsAreReachedByKeys(t *testing.T) {
 }
 
 func TestTextIsCopied(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{}, "/servers")

@@ -15,6 +15,7 @@ import (
 // Every page fits its screen, wide and on a phone. With SCREENSHOTS in the environment pictures of all of them go to that
 // directory: make screenshots.
 func TestEveryPageFitsItsScreen(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	dir := os.Getenv("SCREENSHOTS")

@@ -142,6 +142,7 @@ func TestARecipesExtensionsGoIntoASchematic(t *testing.T) {
 
 // The whole by clicks: a recipe with a secret, typed once; extensions picked; a rule with the servers it is for.
 func TestRecipesSchematicsAndRulesByClicks(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.withNodes(t, "control-plane-1", "worker-1", "worker-2")
 	b := l.tab(t, webtest.Options{}, "/recipes?layer=cluster/prod")

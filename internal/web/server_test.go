@@ -337,6 +337,7 @@ func TestTheCommandsOfAServerNameItAsAShellNeedsIt(t *testing.T) {
 
 // A control plane is let go only by its name, and where etcd may count it, only when somebody says that it left.
 func TestANodeIsReleasedByItsNameInABrowser(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	c, err := l.store.Cluster(t.Context(), "tabs")

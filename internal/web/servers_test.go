@@ -180,6 +180,7 @@ func TestTheGuideLeadsToTheFirstInstall(t *testing.T) {
 }
 
 func TestTheTableInABrowser(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(60)...)

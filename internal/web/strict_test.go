@@ -78,6 +78,7 @@ func TestALaxPolicyIsNoticed(t *testing.T) {
 // A real browser with JavaScript off: it logs in, filters, asks for the servers of one cluster, and submits forms; one is refused
 // and keeps what was typed.
 func TestEverythingWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	b := l.tab(t, webtest.Options{NoScript: true}, "/servers")

@@ -301,6 +301,7 @@ func TestAServerIsAddedByHand(t *testing.T) {
 
 // By clicks: from two free servers to the plan, where the disk policy shows what it does, and to the installs.
 func TestTwoServersAreInstalledByClicks(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	b := l.tab(t, webtest.Options{}, "/install")
 	b.Click(`input[name=server][value="` + plane.ID + `"]`)
