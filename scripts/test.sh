@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make test: set up, lint, and run every test with the race detector. Some run without it: those of internal/operation take
 # two minutes on two cores, with the race detector fifteen, and what they run is run with it by those of demo and cmd; in
-# those with an emulated machine the time goes by in the emulator; and what is pure has nothing that could race.
+# those with an emulated machine the time goes by in the emulator; those that look at every page look at nothing that runs;
+# and what is pure has nothing that could race.
 #
 # Some promises are times, and a busy machine can break them: a package that fails is run once more, alone. Both results
 # are shown, and a second failure is final.
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.."
 
 slow=TestAnInstallSurvivesDeathAtEveryPoint
 emulated='TestAnEmulatedServerIsInstalledAndGetsItsConfigOnce|TestLeftoversOnRealDisksAreSeenAndClearedAway|TestAnImageIsWrittenOverALiveMirrorOfARealMachine'
+pages='TestPagesAreAccessible|TestEveryPageFitsItsScreen|TestWhatDoesTheSameExists|TestNoPageNeedsInlineScriptOrStyle'
 calm='/internal/machineconfig/|/internal/operation$'
 machines=/internal/simulator/emulated
 
@@ -50,13 +52,20 @@ go build -race "${racing[@]}"
 
 echo "test"
 # One package after the other: many start a whole simulated Hetzner or a Postgres.
-arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated)\$")
+arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated|$pages)\$")
 run "${racing[@]}" || failed=1
 
 # Operations mostly wait for a simulated world: meanwhile the emulator has the processors.
 echo "test without the race detector, and on emulated machines"
-arguments=(-parallel 4 -timeout 15m -skip "^$slow\$")
-run "${quiet[@]}" &
+calmly() {
+	local status=0
+	arguments=(-parallel 4 -timeout 15m -skip "^$slow\$")
+	run "${quiet[@]}" || status=1
+	arguments=(-parallel 2 -timeout 15m -run "^($pages)\$")
+	run ./internal/web || status=1
+	return "$status"
+}
+calmly &
 quietly=$!
 arguments=(-parallel 2 -timeout 15m)
 run ./internal/simulator/emulated/... || failed=1
