@@ -19,6 +19,7 @@ import (
 
 // The drawing has every control plane, counts what it has no room for, and leads where the table does.
 func TestAClusterIsDrawnWithItsSites(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	big := l.bigCluster(t)
 	p := l.get(t, "/clusters/"+big.ID, http.StatusOK)
@@ -65,6 +66,7 @@ func TestTheDrawingOfAClusterIsLive(t *testing.T) {
 
 // Nodes are asked when somebody wants it, and who does not answer is named with the reason.
 func TestNodesAreAskedOnRequestOnly(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	big := l.bigCluster(t)
 	at := "/clusters/" + big.ID + "/nodes"
@@ -80,6 +82,7 @@ func TestNodesAreAskedOnRequestOnly(t *testing.T) {
 }
 
 func TestAClustersRecordIsChangedAfterALook(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c, err := l.app.Manager.CreateCluster(t.Context(), "test", manage.NewCluster{Name: "prod", Endpoint: "https://api.example.com:6443"})
 	must(t, err)
@@ -113,6 +116,7 @@ func TestAClustersRecordIsChangedAfterALook(t *testing.T) {
 }
 
 func TestPatchesAreLookedAtForAVersion(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	big := l.bigCluster(t)
 	at := "/clusters/" + big.ID + "/versions"
@@ -125,6 +129,7 @@ func TestPatchesAreLookedAtForAVersion(t *testing.T) {
 
 // Secrets come as a file or pasted, a bundle or a control plane's config, and are never shown again.
 func TestSecretsAreBroughtAlongByForms(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c, err := l.app.Manager.CreateCluster(t.Context(), "test", manage.NewCluster{Name: "prod", Endpoint: "https://api.example.com:6443"})
 	must(t, err)
@@ -174,6 +179,7 @@ func (l *lab) upload(t *testing.T, action string, file []byte, values url.Values
 }
 
 func TestWhoGotAccessIsTold(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	big := l.bigCluster(t)
 	at := "/clusters/" + big.ID
@@ -193,6 +199,7 @@ func TestWhoGotAccessIsTold(t *testing.T) {
 }
 
 func TestBudgetsAreShownWithWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.bigCluster(t)
 	l.usedBudgets(t)
@@ -208,6 +215,7 @@ func TestBudgetsAreShownWithWhatIsLeft(t *testing.T) {
 }
 
 func TestCredentialsAreRotatedByAForm(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.sim.AddDedicated(robotUser, "db-1")
 	robot, _ := l.accounts(t)

@@ -47,6 +47,7 @@ type editorAnswers struct {
 }
 
 func TestTheEditorIsToldFieldsValuesAndVariables(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	at := "/configs/" + f.config.ID
@@ -79,6 +80,7 @@ func TestTheEditorIsToldFieldsValuesAndVariables(t *testing.T) {
 
 // What is typed is checked by what checks a save: on every server, and with the finding's place and what to write.
 func TestTheEditorIsToldWhatWouldBeRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	l.patch(t, f, fleet.Patch{Name: "mtu", Text: "machine: {network: {interfaces: [{interface: eth0, mtu: 1400}]}}\n"}, manage.Save{})
@@ -129,6 +131,7 @@ func TestAPatchIsWrittenWithoutJavaScript(t *testing.T) {
 
 // The editor that is committed is what its sources and the lock file build.
 func TestTheEditorIsBuiltFromItsSources(t *testing.T) {
+	t.Parallel()
 	tools := filepath.Join("..", "..", "tools", "web")
 	if _, err := os.Stat(filepath.Join(tools, "node_modules", "esbuild")); err != nil {
 		skip.UnlessCI(t, "esbuild is not installed: run npm ci in tools/web")

@@ -16,6 +16,7 @@ import (
 
 // A patch is written, looked at and saved by forms alone; in between, nothing is saved.
 func TestAPatchIsSavedAfterALookAtWhatItChanges(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	at := "/configs/" + f.config.ID
@@ -53,6 +54,7 @@ func (l *lab) submitForm(t testing.TB, p *page, id, action string, fill url.Valu
 // What Talos would not take is refused before it is saved: with the server, the patch, the line and what to write, and
 // the lines themselves.
 func TestAnEditThatWouldBreakServersIsRefusedWithItsLine(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	at := "/configs/" + f.config.ID
@@ -77,6 +79,7 @@ func TestAnEditThatWouldBreakServersIsRefusedWithItsLine(t *testing.T) {
 // Secrets are taken out of the editor. A text that is left alone keeps them, one that was changed must hold them, and who
 // asks for them is noted.
 func TestSecretsOfPatchesStayHiddenUnlessAskedFor(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	l.patch(t, f, fleet.Patch{Name: "mirror", Text: mirror}, manage.Save{})
@@ -104,6 +107,7 @@ func TestSecretsOfPatchesStayHiddenUnlessAskedFor(t *testing.T) {
 }
 
 func TestPatchesAreMovedSwitchedAndRemoved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	l.patch(t, f, fleet.Patch{Name: "one", Text: "machine: {sysctls: {a.b: \"1\"}}\n"}, manage.Save{})
@@ -146,6 +150,7 @@ func (l *lab) revision(t testing.TB, f fabric) string {
 
 // Whoever saves what somebody else has changed meanwhile is told, and loses nothing of what was typed.
 func TestAnEditOfWhatWasChangedMeanwhileIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	l.patch(t, f, fleet.Patch{Name: "sysctls", Text: sysctls}, manage.Save{})
@@ -160,6 +165,7 @@ func TestAnEditOfWhatWasChangedMeanwhileIsRefused(t *testing.T) {
 }
 
 func TestVariablesAreSetAndShownForAServer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	at := "/configs/" + f.config.ID + "/variables"
@@ -173,6 +179,7 @@ func TestVariablesAreSetAndShownForAServer(t *testing.T) {
 
 // The layers of clusters, roles and servers have the same pages.
 func TestLayersOfClustersRolesAndServersAreEditedAlike(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	f := l.fabric(t, "fabric")
 	for _, tc := range []struct {
@@ -204,6 +211,7 @@ func amp(query string) string {
 }
 
 func TestConfigsAreCreatedRenamedAndForgotten(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.get(t, "/configs", http.StatusOK).has(t, "No configs yet")
 	p := l.submit(t, l.get(t, "/configs", http.StatusOK), "/configs", url.Values{"name": {"base"}}, http.StatusOK)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAnErrorPageSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		err                 error
 		method              string
@@ -34,6 +35,7 @@ func TestAnErrorPageSaysWhatToDo(t *testing.T) {
 
 // When the database is away the page stands alone, and can be tried again where it was.
 func TestAPageWithoutTheDatabaseCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	must(t, l.store.Close())
 	r, err := l.browser.Get(l.server.URL + "/servers?state=ready")

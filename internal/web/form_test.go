@@ -18,6 +18,7 @@ func one(name, value string) url.Values { return url.Values{name: {value}} }
 
 // The way from nothing to installs under way, by forms alone.
 func TestTheFirstClusterIsMadeByFormsAlone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.sim.AddDedicated(robotUser, "control-plane-1")
 	l.sim.AddCloud(cloudToken, "worker-1")
@@ -56,6 +57,7 @@ func TestTheFirstClusterIsMadeByFormsAlone(t *testing.T) {
 }
 
 func TestARefusedFormKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.submit(t, l.get(t, "/accounts", http.StatusOK), "/accounts",
 		url.Values{"name": {"my robot"}, "provider": {"hetzner_cloud"}, "token": {cloudToken}}, http.StatusUnprocessableEntity)
@@ -80,6 +82,7 @@ func TestARefusedFormKeepsWhatWasTyped(t *testing.T) {
 }
 
 func TestWhatLosesSomethingWantsItsName(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	node := l.serverNamed(t, "server-3")
@@ -113,6 +116,7 @@ func TestWhatLosesSomethingWantsItsName(t *testing.T) {
 }
 
 func TestOverwritingUnaskedWantsTheServersName(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "control-plane-1")
@@ -139,6 +143,7 @@ func TestOverwritingUnaskedWantsTheServersName(t *testing.T) {
 }
 
 func TestAnInstallIsOrderedAsItIsFilledIn(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "control-plane-1")
@@ -163,6 +168,7 @@ func TestAnInstallIsOrderedAsItIsFilledIn(t *testing.T) {
 
 // Nobody but a person starts the rescue system of a server that was added by hand.
 func TestAServerThatWasAddedByHandIsNotSaidToBeRestarted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, err := l.store.CreateAccount(t.Context(), fleet.Account{Name: "manual", Provider: fleet.Manual})
 	must(t, err)
@@ -174,6 +180,7 @@ func TestAServerThatWasAddedByHandIsNotSaidToBeRestarted(t *testing.T) {
 }
 
 func TestAServerIsAssignedByItsDisk(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "control-plane-1")
@@ -210,6 +217,7 @@ func TestAServerIsAssignedByItsDisk(t *testing.T) {
 }
 
 func TestQuestionsAreAnsweredAndOperationsStopped(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	asking, failed := l.operationsOf(t, "server-2")[0], l.operationsOf(t, "server-3")[0]
@@ -246,6 +254,7 @@ func TestQuestionsAreAnsweredAndOperationsStopped(t *testing.T) {
 }
 
 func TestAccessToAClusterIsHandedOutAndNoted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "control-plane-1")
@@ -275,6 +284,7 @@ func TestAccessToAClusterIsHandedOutAndNoted(t *testing.T) {
 }
 
 func TestAccountsAreCheckedAndSynced(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, cloud := l.accounts(t)
 	l.sim.AddDedicated(robotUser, "a-1")
@@ -298,6 +308,7 @@ func TestAccountsAreCheckedAndSynced(t *testing.T) {
 }
 
 func TestOtherSitesCannotSendForms(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	req, err := http.NewRequest(http.MethodPost, l.server.URL+"/servers/sync", nil)

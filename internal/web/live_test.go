@@ -99,6 +99,7 @@ func rootID(t *testing.T, e sent) string {
 }
 
 func TestAChangeReachesTheTableOfServers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "a-1", Product: "AX41"}, fleet.Server{ProviderID: "2", Name: "a-2", Product: "AX41"})
@@ -122,6 +123,7 @@ func TestAChangeReachesTheTableOfServers(t *testing.T) {
 }
 
 func TestALogIsFollowedWithoutGapsOrRepeats(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "a-1"})
@@ -158,6 +160,7 @@ func TestALogIsFollowedWithoutGapsOrRepeats(t *testing.T) {
 }
 
 func TestManyChangesAreToldAtMostAFewTimesASecond(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "a-1"})
@@ -176,6 +179,7 @@ func TestManyChangesAreToldAtMostAFewTimesASecond(t *testing.T) {
 
 // Another operation begins while a server's page is open: the page turns to it, with its log from the beginning.
 func TestAServersPageTurnsToItsNewOperation(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "a-1"})
@@ -192,6 +196,7 @@ func TestAServersPageTurnsToItsNewOperation(t *testing.T) {
 }
 
 func TestAStreamThatMissedNothingSendsNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	for _, path := range []string{"/", "/servers", "/servers/server-1", "/clusters", "/clusters/prod", "/accounts", "/operations", "/events"} {
@@ -211,6 +216,7 @@ func TestAStreamThatMissedNothingSendsNothing(t *testing.T) {
 }
 
 func TestARecordThatGoesReloadsItsPage(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	c, err := l.store.Cluster(t.Context(), "empty")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAnOldPatchIsPutInItsNewForm(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.withNodes(t, "control-plane-1")
 	ctx := t.Context()
@@ -42,6 +43,7 @@ func TestAnOldPatchIsPutInItsNewForm(t *testing.T) {
 }
 
 func TestAnyTextIsModernised(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.get(t, "/modernise", http.StatusOK)
 	fill := url.Values{"text": {"machine:\r\n  network:\r\n    hostname: node-1\r\n"}, "version": {"v1.14.1"}}

@@ -31,6 +31,7 @@ func (l *lab) layerOf(t *testing.T, ref manage.LayerRef) fleet.Layer {
 }
 
 func TestARecipeIsLookedAtBeforeItIsApplied(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.withNodes(t, "control-plane-1", "worker-1")
 	workers := manage.LayerRef{Scope: fleet.ScopeRole, Owner: "prod", Role: fleet.Worker}
@@ -65,6 +66,7 @@ func TestARecipeIsLookedAtBeforeItIsApplied(t *testing.T) {
 }
 
 func TestWhatIsWrongWithAParameterStandsBesideIt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.submit(t, l.get(t, "/recipes/kubespan", http.StatusOK), "/recipes/kubespan", url.Values{"p_mtu": {"9"}, "do": {"preview"}}, http.StatusUnprocessableEntity)
 	if said := textOf(p.byID("recipe-p_mtu-problem")); !strings.Contains(said, "too small") || !strings.Contains(said, "1280 to 8920") {
@@ -82,6 +84,7 @@ func TestWhatIsWrongWithAParameterStandsBesideIt(t *testing.T) {
 }
 
 func TestASecretOfARecipeIsInNoPage(t *testing.T) {
+	t.Parallel()
 	const to, secret = "/recipes/registry-auth", "open-sesame-4711"
 	l := newLab(t)
 	l.withNodes(t, "control-plane-1")
@@ -104,6 +107,7 @@ func TestASecretOfARecipeIsInNoPage(t *testing.T) {
 }
 
 func TestRecipesAreFoundByWhatTheyAreFor(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.get(t, "/recipes", http.StatusOK)
 	p.has(t, "Network", "Disks", "GPUs", "md RAID: mirror two disks", "Talos 1.14 and newer")
@@ -122,6 +126,7 @@ func TestRecipesAreFoundByWhatTheyAreFor(t *testing.T) {
 }
 
 func TestARecipesExtensionsGoIntoASchematic(t *testing.T) {
+	t.Parallel()
 	const to = "/recipes/nvidia-open"
 	l := newLab(t)
 	l.withNodes(t, "control-plane-1")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestARuleSaysWhomItIsForBeforeAndAfterItIsSaved(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.withNodes(t, "db-1", "web-1")
 	p := l.get(t, "/rules", http.StatusOK)
@@ -36,6 +37,7 @@ func TestARuleSaysWhomItIsForBeforeAndAfterItIsSaved(t *testing.T) {
 }
 
 func TestTheServersOfARuleAreShownAsTheyChange(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, fleet.Server{ProviderID: "1", Name: "db-1"})

@@ -41,6 +41,7 @@ func extensionsShown(p *page) (shown, ticked []string) {
 }
 
 func TestExtensionsAreFilteredAndPickedWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.get(t, "/schematics", http.StatusOK).has(t, "No schematics yet", "Create a schematic")
 	p := l.get(t, "/schematics/new", http.StatusOK)
@@ -77,6 +78,7 @@ func (l *lab) isSchematic(t *testing.T, name string) bool {
 }
 
 func TestASchematicIsChangedAndWhatTheFormDoesNotShowStays(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	const yaml = "customization:\n  meta: [{key: 12, value: x}]\n  systemExtensions: {officialExtensions: [siderolabs/gvisor]}\n"
 	v, err := l.app.Manager.CreateSchematic(t.Context(), "admin", manage.SchematicEdit{Name: "storage", YAML: ptr(yaml)})
@@ -102,6 +104,7 @@ func TestASchematicIsChangedAndWhatTheFormDoesNotShowStays(t *testing.T) {
 }
 
 func TestASchematicInUseIsNotDeleted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.withNodes(t, "control-plane-1", "worker-1")
 	v, err := l.app.Manager.CreateSchematic(t.Context(), "admin", manage.SchematicEdit{Name: "storage", Parts: &fleet.Customization{Extensions: []string{"zfs"}}})

@@ -12,6 +12,7 @@ import (
 )
 
 func TestSearchFindsWhateverHasAName(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	_, err := l.store.CreateConfig(t.Context(), fleet.Config{Name: "base-config"}, "admin")
@@ -54,6 +55,7 @@ func TestSearchFindsWhateverHasAName(t *testing.T) {
 }
 
 func TestWhatIsFoundCanBeDone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "db-1", "db-2")
@@ -86,6 +88,7 @@ func (l *lab) operationOf(t testing.TB, server string) string {
 }
 
 func TestTheServerOfThisVeryNameIsFoundFirst(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	all := []fleet.Server{{ProviderID: "1", Name: "DB-1", Architecture: fleet.AMD64}}
@@ -111,6 +114,7 @@ func TestTheServerOfThisVeryNameIsFoundFirst(t *testing.T) {
 
 // The palette asks with every letter: among 5,000 servers, too, it shows a few, not all.
 func TestThePaletteShowsFewOfMany(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(5000)...)

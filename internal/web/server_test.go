@@ -30,6 +30,7 @@ func within(n *html.Node, tag string) (all []*html.Node) {
 }
 
 func TestDisksAreDrawnWithWhatIsOnThem(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	p := l.get(t, "/servers/"+l.serverNamed(t, "used-1").ID, http.StatusOK)
@@ -78,6 +79,7 @@ func TestDisksAreDrawnWithWhatIsOnThem(t *testing.T) {
 }
 
 func TestAUUIDThatWillNotDoIsMailedOrOverridden(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "board-1")
@@ -105,6 +107,7 @@ func TestAUUIDThatWillNotDoIsMailedOrOverridden(t *testing.T) {
 }
 
 func TestAnAssignmentCanBeTriedAndChoosesByRuleAndPolicy(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "used-1")
@@ -153,6 +156,7 @@ func merged(all ...url.Values) url.Values {
 }
 
 func TestAMachineConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "tab-node-1")
@@ -194,6 +198,7 @@ func TestAMachineConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
 }
 
 func TestAConfigThatCannotBeMadeSaysWhyAndWhatToDo(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	l.get(t, "/servers/server-1/config", http.StatusOK).has(t, "Its machine config cannot be made", "A server is not installed like this")
@@ -201,6 +206,7 @@ func TestAConfigThatCannotBeMadeSaysWhyAndWhatToDo(t *testing.T) {
 }
 
 func TestAServersOwnPatchAndVariablesAreChangedOnItsPage(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "used-1")
@@ -229,6 +235,7 @@ func TestAServersOwnPatchAndVariablesAreChangedOnItsPage(t *testing.T) {
 }
 
 func TestAServerThatWasAddedByHandIsLookedAtMovedAndForgotten(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "rack-70")
@@ -250,6 +257,7 @@ func TestAServerThatWasAddedByHandIsLookedAtMovedAndForgotten(t *testing.T) {
 }
 
 func TestAServerIsMovedToAVSwitch(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "board-1")
@@ -264,6 +272,7 @@ func TestAServerIsMovedToAVSwitch(t *testing.T) {
 }
 
 func TestWhatWasDoneToAServerIsListedOverPages(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s, other := l.serverNamed(t, "board-1"), l.serverNamed(t, "used-1")
@@ -302,6 +311,7 @@ func TestWhatWasDoneToAServerIsListedOverPages(t *testing.T) {
 }
 
 func TestAChangeReachesTheTabsOfAServer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.serverData(t)
 	s := l.serverNamed(t, "board-1")
@@ -329,6 +339,7 @@ func TestAChangeReachesTheTabsOfAServer(t *testing.T) {
 
 // What the foot of a page says to type works as it stands there.
 func TestTheCommandsOfAServerNameItAsAShellNeedsIt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.ofItsOwn(t, "odd", "it's a box")
 	s := l.serverNamed(t, "it's a box")

@@ -18,6 +18,7 @@ func (p *page) classed(class string) []*html.Node {
 }
 
 func TestEachFilterIsTakenAwayByItself(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	p := l.get(t, "/servers?state=known&search=server&location=FSN1-DC8&missing=true", http.StatusOK)
@@ -35,6 +36,7 @@ func TestEachFilterIsTakenAwayByItself(t *testing.T) {
 }
 
 func TestColumnsAreChosenAndKept(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	p := l.get(t, "/servers?state=ready", http.StatusOK)
@@ -53,6 +55,7 @@ func TestColumnsAreChosenAndKept(t *testing.T) {
 }
 
 func TestAServerIsChangedInItsRow(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.accounts(t)
 	l.rent(t, "control-plane-1", "worker-1")
@@ -90,6 +93,7 @@ func TestAServerIsChangedInItsRow(t *testing.T) {
 }
 
 func TestManyServersAreAssignedAtOnce(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(130)...)
@@ -121,6 +125,7 @@ func TestManyServersAreAssignedAtOnce(t *testing.T) {
 }
 
 func TestTheTableSaysWhatIsInTheRescueSystem(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(2)...)
@@ -132,6 +137,7 @@ func TestTheTableSaysWhatIsInTheRescueSystem(t *testing.T) {
 }
 
 func TestTheOverviewSaysWhatNeedsAPerson(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	all := manyServers(5)
@@ -157,6 +163,7 @@ func TestTheOverviewSaysWhatNeedsAPerson(t *testing.T) {
 }
 
 func TestTheGuideLeadsToTheFirstInstall(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.sim.AddDedicated(robotUser, "control-plane-1")
 	p := l.submit(t, l.get(t, "/", http.StatusOK), "/guide/account", url.Values{"name": {"robot"}, "user": {robotUser}, "password": {"wrong-password"}}, http.StatusUnauthorized)

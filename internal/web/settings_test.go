@@ -8,6 +8,7 @@ import (
 )
 
 func TestSettingsShowNothingSecret(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.get(t, "/settings", http.StatusOK)
 	p.has(t, "https://manager.example.com", "ssh-ed25519", "SHA256:", "SQLite", "factory.sim", "seal.key", "admin", "test", "Accounts and budgets", "Audit log")
@@ -18,6 +19,7 @@ func TestSettingsShowNothingSecret(t *testing.T) {
 
 // The address is tested when somebody asks, and what is wrong is said.
 func TestThePublicAddressIsTestedOnRequest(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.app.Operations.URL = l.server.URL
 	p := l.get(t, "/settings", http.StatusOK)
@@ -31,6 +33,7 @@ func TestThePublicAddressIsTestedOnRequest(t *testing.T) {
 
 // A token's text is on the page that made it, opens the API, and is nowhere after; revoked, it opens nothing.
 func TestATokenIsShownOnce(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.submit(t, l.get(t, "/settings", http.StatusOK), "/settings/tokens", url.Values{"name": {"CI job"}}, http.StatusUnprocessableEntity)
 	p.has(t, "is not a DNS label")

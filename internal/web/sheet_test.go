@@ -13,6 +13,7 @@ import (
 
 // What a page exports is all that its filter chooses, over its pages, and names with commas and quotes stay whole.
 func TestATableIsExportedWhole(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(130)...)

@@ -11,6 +11,7 @@ import (
 
 // No page needs an inline script or style (get refuses those that have one), so that browsers are told to run none.
 func TestNoPageNeedsInlineScriptOrStyle(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	for _, path := range append(l.paths(t), "/nowhere") {
@@ -55,6 +56,7 @@ func lax(policy string) []string {
 }
 
 func TestALaxPolicyIsNoticed(t *testing.T) {
+	t.Parallel()
 	const strict = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 	if why := lax(strict); len(why) > 0 {
 		t.Errorf("strict: %v", why)

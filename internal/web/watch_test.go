@@ -18,6 +18,7 @@ import (
 
 // Two hundred people follow one install: each gets every line once, and the records are read as if it were one.
 func TestAnOperationIsStreamedToMany(t *testing.T) {
+	t.Parallel()
 	const people, lines = 200, 40
 	l := newLab(t)
 	cluster := l.webServers(t, 1)
@@ -86,6 +87,7 @@ func follow(client *http.Client, address string, lines int, begun func()) error 
 
 // A stream that ends lets go of its page; the next one begins anew.
 func TestAPageIsWatchedOnlyWhileSomebodyLooks(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	id := l.installAt(t, "web-0", l.webServers(t, 1), time.Now(), 5)
 	var looks atomic.Int64

@@ -40,6 +40,7 @@ func crawl(t *testing.T, l *lab) []string {
 }
 
 func TestEveryPageIsSoundWithoutRecords(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	crawl(t, l)
 	for path, words := range map[string][]string{
@@ -57,6 +58,7 @@ func TestEveryPageIsSoundWithoutRecords(t *testing.T) {
 }
 
 func TestEveryPageIsSoundWithRecords(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	paths := crawl(t, l)
@@ -100,6 +102,7 @@ func TestEveryPageIsSoundWithRecords(t *testing.T) {
 }
 
 func TestWhatIsNotThereIsSaidSo(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, path := range []string{"/servers/nobody", "/clusters/nobody", "/operations/nobody", "/no/such/page", "/assets/none.js", "/operations/nobody/log.txt", "/live/servers/nobody", "/live/install"} {
 		l.get(t, path, http.StatusNotFound).has(t, "Not found")
@@ -108,6 +111,7 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 }
 
 func TestNobodyUnknownSeesAnything(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	stranger := l.newBrowser(t)
@@ -152,6 +156,7 @@ func TestNobodyUnknownSeesAnything(t *testing.T) {
 }
 
 func TestLoginLeadsBackAndNowhereElse(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, c := range []struct{ reason, next, want string }{
 		{"where one wanted to go", "/servers?state=ready", "/servers?state=ready"},
@@ -189,6 +194,7 @@ func TestLoginLeadsBackAndNowhereElse(t *testing.T) {
 
 // A page asked for by a name in the address shows it; nothing of it may become HTML.
 func TestNamesAreNeverHTML(t *testing.T) {
+	t.Parallel()
 	const evil = `<script>alert(1)</script><img src=x onerror=alert(2)>"'`
 	l := newLab(t)
 	robot, cloud := l.accounts(t)
@@ -222,6 +228,7 @@ func TestNamesAreNeverHTML(t *testing.T) {
 }
 
 func TestAssetsAreKeptByBrowsers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.get(t, "/", http.StatusOK)
 	if p.header.Get("Content-Security-Policy") == "" || p.header.Get("Cache-Control") != "no-store" {
@@ -251,6 +258,7 @@ func TestAssetsAreKeptByBrowsers(t *testing.T) {
 }
 
 func TestColoursCanBeChosen(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, theme := range []string{"dark", "light", ""} {
 		r, err := l.browser.PostForm(l.server.URL+"/theme", url.Values{"theme": {theme}, "next": {"/events"}})
@@ -263,6 +271,7 @@ func TestColoursCanBeChosen(t *testing.T) {
 
 // app.js rewrites times as they pass; it must say what the server says.
 func TestTheScriptKnowsTheServersWords(t *testing.T) {
+	t.Parallel()
 	script, err := os.ReadFile("assets/app.js")
 	must(t, err)
 	for _, d := range []time.Duration{0, 30 * time.Second, 5 * time.Minute, 3 * time.Hour, 90 * time.Hour} {
@@ -277,6 +286,7 @@ func TestTheScriptKnowsTheServersWords(t *testing.T) {
 }
 
 func TestWithoutTheDatabaseThePageSaysSo(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	must(t, l.store.Close())
 	r, err := l.browser.Get(l.server.URL + "/servers")

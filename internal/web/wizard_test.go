@@ -47,6 +47,7 @@ func servers(path string, all ...fleet.Server) string {
 
 // The whole way without JavaScript: choose, make a cluster in place, roles, disks, boot, plan, installs.
 func TestTheWizardLeadsFromFreeServersToInstalls(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	p := l.get(t, "/install", http.StatusOK)
 	p.has(t, "Which servers is Talos to be installed on?", "control-plane-1", "worker-2")
@@ -116,6 +117,7 @@ func (l *lab) inCluster(t testing.TB, all ...fleet.Server) {
 }
 
 func TestThreeOfFiveInstallsAreAccepted(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	l.inCluster(t, plane, worker)
 	free := l.serverNamed(t, "worker-2")
@@ -148,6 +150,7 @@ func TestThreeOfFiveInstallsAreAccepted(t *testing.T) {
 
 // Two tabs, one wizard: what is sent twice is begun once.
 func TestAWizardThatIsSentTwiceInstallsOnce(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	l.inCluster(t, plane, worker)
 	first := l.get(t, servers("/install/plan", plane, worker), http.StatusOK)
@@ -163,6 +166,7 @@ func TestAWizardThatIsSentTwiceInstallsOnce(t *testing.T) {
 }
 
 func TestOverwritingWantsTheNamesOfTheServers(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	unread := l.serverNamed(t, "worker-2")
 	l.inCluster(t, plane, worker, unread)
@@ -191,6 +195,7 @@ func TestOverwritingWantsTheNamesOfTheServers(t *testing.T) {
 }
 
 func TestServersThatCannotBeInstalledOnAreLeftOut(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	var all []fleet.Server
@@ -206,6 +211,7 @@ func TestServersThatCannotBeInstalledOnAreLeftOut(t *testing.T) {
 
 // Disks that nobody has read are said to be unknown, with the ways out: the rescue system, or a rule.
 func TestUnknownDisksAreSaidToBe(t *testing.T) {
+	t.Parallel()
 	l, plane, worker := wizardLab(t)
 	unread := l.serverNamed(t, "worker-2")
 	l.inCluster(t, plane, worker, unread)
@@ -229,6 +235,7 @@ func TestUnknownDisksAreSaidToBe(t *testing.T) {
 }
 
 func TestADryRunShowsNoSecrets(t *testing.T) {
+	t.Parallel()
 	l, plane, _ := wizardLab(t)
 	l.inCluster(t, plane)
 	l.app.Operations.Images = map[fleet.Architecture]string{fleet.AMD64: "https://me:hunter2hunter@images.example.com/talos.raw.zst?key=sesame-sesame"}
@@ -248,6 +255,7 @@ func TestADryRunShowsNoSecrets(t *testing.T) {
 
 // Installs side by side: what one asks is answered there, and one that stopped is taken up again.
 func TestInstallsAreAnsweredSideBySide(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.populate(t)
 	var ids []string
@@ -280,6 +288,7 @@ func TestInstallsAreAnsweredSideBySide(t *testing.T) {
 }
 
 func TestAServerIsAddedByHand(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	p := l.get(t, "/servers/add", http.StatusOK)
 	p.has(t, "What it needs", "ssh-ed25519")
