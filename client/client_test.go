@@ -125,6 +125,21 @@ func TestAStreamIsReadByItsRules(t *testing.T) {
 	}
 }
 
+func TestAStreamWaitsForAManagerThatCannotAnswerYet(t *testing.T) {
+	calls := 0
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"error":{"kind":"unavailable","message":"the database does not answer"}}`)
+			return
+		}
+		fmt.Fprint(w, "event: state\ndata: {\"state\":\"succeeded\"}\n\n")
+	})
+	if op, err := c.WaitOperation(t.Context(), "x", nil); err != nil || op.State != Succeeded || calls != 3 {
+		t.Errorf("after %d calls: %v, %v", calls, op.State, err)
+	}
+}
+
 func TestAnOperationSaysHowItEnded(t *testing.T) {
 	for state, final := range map[string]bool{Pending: false, Running: false, Waiting: false, Asking: false, Succeeded: true, Failed: true, Cancelled: true} {
 		o := Operation{ID: "1", Kind: "server.install", State: state, Step: "boot Talos", Error: "no power", Server: &Ref{ID: "2", Name: "db-1"}}

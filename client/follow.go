@@ -27,7 +27,8 @@ const (
 
 // Follow calls f for each line of an operation's log after the line of this number, and for each change of its
 // state, until the operation is over (nil), ctx ends, or the server refuses. A connection that breaks, because the
-// manager is restarted for instance, is made again; no line is lost or comes twice.
+// manager is restarted for instance, is made again; no line is lost or comes twice. The first one is given some five
+// seconds where the manager answers that it cannot at the moment, and none where nobody answers.
 func (c *Client) Follow(ctx context.Context, id string, after int64, f func(Event)) error {
 	s := &stream{client: c, id: id, last: after, f: f}
 	pause := firstPause
@@ -40,7 +41,7 @@ func (c *Client) Follow(ctx context.Context, id string, after int64, f func(Even
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if refused(err) || s.events == 0 && err != nil {
+		if refused(err) || s.events == 0 && err != nil && (!answered(err) || pause == lastPause) {
 			return err
 		}
 		if s.events > before {
@@ -60,6 +61,12 @@ func (c *Client) Follow(ctx context.Context, id string, after int64, f func(Even
 func refused(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Status >= 400 && e.Kind != Unavailable
+}
+
+// answered says that the manager is there, but cannot answer at the moment: its database has just been restarted, say.
+func answered(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusServiceUnavailable
 }
 
 // WaitOperation follows an operation until it is over and returns how it ended. f, which may be nil, is told what
