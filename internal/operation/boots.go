@@ -189,7 +189,7 @@ func (o *Operations) rouse(ctx context.Context, run *workflow.Run, s fleet.Serve
 	}
 	r.l = l
 	follows = r.follows(o.due(s, r))
-	run.Warn(ctx, "%s did not come within %s of the %s: %s ordered%s%s", r.what, o.world(o.Now().Sub(before.At)), before.Kind, kind, cost(s.Provider, kind), follows)
+	run.Warn(ctx, "%s did not come within %s of the %s: %s ordered%s%s", r.what, fleet.InWords(o.world(o.Now().Sub(before.At))), before.Kind, kind, cost(s.Provider, kind), follows)
 	return follows, nil
 }
 

@@ -100,7 +100,7 @@ func (in *forecastInput) moreAccounts(p InstallPlan) (ShorterPlan, *forecastInpu
 	}
 	return ShorterPlan{
 		What: fmt.Sprintf("have these servers in %d accounts: account %s has %d calls of %s in %s, and %d are needed",
-			accounts, scarce.Account, scarce.Limit.Calls, scarce.Group, scarce.Limit.Window.Round(time.Second), scarce.Needed),
+			accounts, scarce.Account, scarce.Limit.Calls, scarce.Group, fleet.InWords(scarce.Limit.Window), scarce.Needed),
 		How: "rent the next ones under another account: each has a budget of its own",
 	}, other
 }

@@ -76,7 +76,7 @@ func TestRestartsAreFoundInALog(t *testing.T) {
 	}
 	want := []Restart{
 		{at, "hard reset", 1, ""},
-		{at, "power cycle", 2, "the rescue system did not come within 10m0s of the hard reset"},
+		{at, "power cycle", 2, "the rescue system did not come within 10 min of the hard reset"},
 		{at, "hard reset", 0, ""},
 		{at, "SSH reboot", 0, ""},
 		{at, "SSH reboot", 0, ""},

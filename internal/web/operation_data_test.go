@@ -96,7 +96,7 @@ func (l *lab) installAt(t testing.TB, server string, cluster fleet.Cluster, at t
 		c.Log = append(
 			c.Log,
 			fleet.LogLine{At: at.Add(65 * time.Second), Step: "boot the rescue system", Level: "info", Text: "hard reset ordered at hetzner_robot (one of the account's 50 resets an hour)"},
-			fleet.LogLine{At: at.Add(100 * time.Second), Step: "reach the rescue system", Level: "warn", Text: "the rescue system did not come within 10m0s of the hard reset: power cycle ordered (two of the account's 50 resets an hour)"},
+			fleet.LogLine{At: at.Add(100 * time.Second), Step: "reach the rescue system", Level: "warn", Text: "the rescue system did not come within 10 min of the hard reset: power cycle ordered (two of the account's 50 resets an hour)"},
 			fleet.LogLine{At: at.Add(200 * time.Second), Step: "write the image", Level: "info", Text: "writing https://factory.talos.dev/image/376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba/v1.14.1/metal-amd64.raw.zst to nvme0n1 (512 GB SAMSUNG MZVL2512, serial S64GNX0T123)"},
 			fleet.LogLine{At: at.Add(201 * time.Second), Step: "write the image", Level: "error", Text: "the disk is slow"},
 		)

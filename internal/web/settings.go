@@ -196,8 +196,8 @@ func (a About) looks() []setting {
 	}
 	return []setting{
 		listen, proxies,
-		{"Accounts are listed every", span(a.SyncEvery), "SYNC_EVERY"},
-		{"Nodes are looked at every", span(a.LookEvery), "LOOK_EVERY"},
+		{"Accounts are listed every", fleet.InWords(a.SyncEvery), "SYNC_EVERY"},
+		{"Nodes are looked at every", fleet.InWords(a.LookEvery), "LOOK_EVERY"},
 		{"Robot webservice", a.Robot, "ROBOT_URL"},
 		{"Cloud API", a.Cloud, "HCLOUD_ENDPOINT"},
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/operation"
 )
 
@@ -106,7 +107,7 @@ func (d wizardPlanData) shorterAddress(s operation.ShorterPlan) string {
 
 // budgetText says what a plan takes from a budget.
 func budgetText(p operation.InstallPlan, b operation.PlannedBudget) string {
-	text := fmt.Sprintf("%s of %s: %s needed, %d in %s are allowed, %d used now", b.Group, b.Account, count(b.Needed, "call"), b.Limit.Calls, span(b.Limit.Window), b.Used)
+	text := fmt.Sprintf("%s of %s: %s needed, %d in %s are allowed, %d used now", b.Group, b.Account, count(b.Needed, "call"), b.Limit.Calls, fleet.InWords(b.Limit.Window), b.Used)
 	if back := b.Back.Sub(p.At); b.Used > 0 && back > 0 {
 		text += ", all back in " + span(back)
 	}

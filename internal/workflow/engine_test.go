@@ -143,7 +143,7 @@ func TestAWaitThatTakesTooLongFailsWithItsReason(t *testing.T) {
 			}),
 		)})
 		op := workflowtest.Await(t, l.journal, enqueue(t, e, workflow.New{Kind: "boot"}), slower*5*time.Second, workflowtest.Final)
-		if op.State != fleet.Failed || op.Error != "waited 100ms for rescue system to answer SSH" || op.Hint != "look at the console" {
+		if op.State != fleet.Failed || op.Error != "waited 100 ms for rescue system to answer SSH" || op.Hint != "look at the console" {
 			t.Errorf("operation is %s: %q (%s)", op.State, op.Error, op.Hint)
 		}
 	})

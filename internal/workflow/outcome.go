@@ -163,7 +163,7 @@ func (p *Pause) outcome(m memo, now time.Time) outcome {
 		m.Waiting = now
 	}
 	if p.within > 0 && now.Sub(m.Waiting) >= p.within {
-		return outcome{state: fleet.Failed, err: fmt.Errorf("waited %s for %s", p.within, p.what), hint: p.hint}
+		return outcome{state: fleet.Failed, err: fmt.Errorf("waited %s for %s", fleet.InWords(p.within), p.what), hint: p.hint}
 	}
 	until := p.until
 	if until.IsZero() {

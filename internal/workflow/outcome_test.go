@@ -91,7 +91,7 @@ func TestDecide(t *testing.T) {
 func TestTheTextOfAWaitThatTookTooLong(t *testing.T) {
 	now := time.Now()
 	out := policy{}.decide(Wait("rescue system to answer SSH", time.Second).Within(10*time.Minute).WithHint("look"), memo{Waiting: now.Add(-time.Hour)}, now)
-	if got, want := out.err.Error(), "waited 10m0s for rescue system to answer SSH"; got != want || out.hint != "look" {
+	if got, want := out.err.Error(), "waited 10 min for rescue system to answer SSH"; got != want || out.hint != "look" {
 		t.Errorf("got %q (%s), want %q", got, out.hint, want)
 	}
 }

@@ -166,12 +166,12 @@ func (r *Run) call(ctx context.Context, name string, do func(context.Context, *R
 	if deadline.After(r.deadline) {
 		deadline = r.deadline
 	}
-	limit := time.Until(deadline).Round(time.Millisecond)
+	limit := time.Until(deadline)
 	stepCtx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := r.protect(name, func() error { return do(stepCtx, r) })
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && stepCtx.Err() != nil {
-		return fmt.Errorf("not done within %s: %w", limit, err)
+		return fmt.Errorf("not done within %s: %w", fleet.InWords(limit), err)
 	}
 	return err
 }
