@@ -26,7 +26,8 @@ generate: ## templates of the web pages
 
 screenshots: ## pictures of every page, light, dark and on a phone, in docs/screenshots
 	rm -rf docs/screenshots
-	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run TestEveryPageFitsItsScreen ./internal/web
+	SCREENSHOTS=$(CURDIR)/docs/screenshots/pages $(GO) test -count=1 -run TestEveryPageFitsItsScreen ./internal/web
+	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run TestAClusterIsMadeByClicks ./cmd/talos-manager
 
 clean:
 	rm -rf bin

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ func TestAClusterIsMadeByClicks(t *testing.T) {
 	p.start()
 	b := logIn(t, p)
 	b.Says("From nothing to the first cluster")
+	picture(b, "guide")
 	b.Type("#guide-account-name", "robot")
 	b.Type("#guide-account-user", l.login.User)
 	b.Type("#guide-account-password", l.login.Password)
@@ -51,15 +54,18 @@ func TestAClusterIsMadeByClicks(t *testing.T) {
 			b.Type("#wizard-disks-disk-"+s.ID, m.Disks[0].WWN)
 		}
 	}
+	picture(b, "disks")
 	b.Press("Go on to boot and config")
 	b.Press("Show the plan")
 	b.Says("5 servers done in")
+	picture(b, "plan")
 	b.Click("form[action='/install/start'] button.danger")
 	b.Says("5 under way")
 	onlooker := logIn(t, p)
 	onlooker.Go(b.Path())
 	onlooker.Says("control-plane-1", "worker-2")
 	b.Reload()
+	picture(b, "installs")
 	l.allReady(ctx, t, p.client)
 	for _, each := range []*webtest.Tab{b, onlooker} { // neither was loaded anew
 		each.Says("5 done")
@@ -67,10 +73,29 @@ func TestAClusterIsMadeByClicks(t *testing.T) {
 	b.Press("Clusters")
 	b.Press(clusterName)
 	b.Says("3 of 3 ready", "2 of 2 ready")
+	picture(b, "cluster")
 	b.Press("Overview")
 	b.Until("the guide is gone", "!document.body.innerText.includes('From nothing to the first cluster')")
+	picture(b, "overview")
+	b.Press("Servers")
+	picture(b, "servers")
+	b.Press("worker-1")
+	picture(b, "server")
 	l.written()
 	l.etcd(ctx, p.client)
+}
+
+// picture shows what a browser shows, in light and dark colours and on a phone, where SCREENSHOTS says: make screenshots.
+func picture(b *webtest.Tab, name string) {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	for look, o := range map[string]webtest.Options{"light": {}, "dark": {Dark: true}, "phone": {Phone: true}} {
+		b.Become(o)
+		b.Screen(filepath.Join(dir, name+"-"+look+".webp"))
+	}
+	b.Become(webtest.Options{})
 }
 
 // logIn is a browser's tab of somebody who has the password.

@@ -3,6 +3,7 @@
 package webtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -39,6 +40,7 @@ type Tab struct {
 	t      testing.TB
 	ctx    context.Context
 	origin string
+	phone  bool // what Become made of it
 
 	mu     sync.Mutex
 	faults []string
@@ -73,9 +75,18 @@ func Open(t testing.TB, origin string, o Options) *Tab {
 	go b.console(chromedp.Console(ctx))
 	t.Cleanup(b.Quiet)
 	do(b, network.Enable, network.EnableParams{})
-	if o.Phone {
-		b.do("be a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	b.Become(o)
+	if o.NoScript {
+		do(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	}
+	return b
+}
+
+// Become gives the tab another screen and scheme of colours; whether scripts run stays as it was.
+func (b *Tab) Become(o Options) {
+	b.t.Helper()
+	b.phone = o.Phone
+	b.resize(0)
 	scheme := "light"
 	if o.Dark {
 		scheme = "dark"
@@ -83,10 +94,16 @@ func Open(t testing.TB, origin string, o Options) *Tab {
 	do(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 	}})
-	if o.NoScript {
-		do(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+}
+
+// resize makes the window so many points high; 0: as high as it is on such a screen.
+func (b *Tab) resize(height int64) {
+	b.t.Helper()
+	if b.phone {
+		b.do("be a phone", chromedp.EmulateViewport(390, cmp.Or(height, 844), chromedp.EmulateMobile, chromedp.EmulateTouch))
+		return
 	}
-	return b
+	b.do("be a desk's screen", chromedp.EmulateViewport(1280, cmp.Or(height, 900)))
 }
 
 // do sends one command of the browser's protocol.
@@ -288,10 +305,19 @@ func (b *Tab) Text(css string) string {
 	return Eval[string](b, fmt.Sprintf("document.querySelector(%q).innerText", css))
 }
 
-// Shot writes the whole page as a picture, in the format that the file's name ends with: .png, or .webp, which is smaller.
+// Shot writes the whole page as a picture, as a window shows it that is as high as the page.
 func (b *Tab) Shot(file string) {
 	b.t.Helper()
-	p := page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: new(true)}
+	b.resize(Eval[int64](b, "document.documentElement.scrollHeight"))
+	defer b.resize(0)
+	b.Screen(file)
+}
+
+// Screen writes what the screen shows as a picture, in the format that the file's name ends with: .png, or .webp, which
+// is smaller.
+func (b *Tab) Screen(file string) {
+	b.t.Helper()
+	p := page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng}
 	if strings.HasSuffix(file, ".webp") {
 		p.Format, p.Quality = page.CaptureScreenshotFormatWebp, new(int64(80))
 	}
