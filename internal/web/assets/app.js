@@ -85,6 +85,12 @@
     }
   });
 
+  // What is typed into a form that asks by itself was asked for while it was typed. The change that a field tells of when a
+  // click elsewhere leaves it would ask again, and swap the very thing that is being clicked: the click would be lost.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("form[hx-get] :is(input[type=search], input[type=text], input:not([type]), textarea)")) event.stopPropagation();
+  }, true);
+
   // --- times: the same words as the server's ---
 
   const ago = (s) =>

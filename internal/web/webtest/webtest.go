@@ -18,6 +18,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -222,22 +223,31 @@ func (b *Tab) Says(words ...string) {
 // Until waits for a JavaScript expression to be true. Pages may be loaded meanwhile.
 func (b *Tab) Until(what, expression string) {
 	b.t.Helper()
+	until(b, what, "!!("+expression+")", func(yes bool) bool { return yes })
+}
+
+// until waits for a JavaScript expression to have a value that will do.
+func until[T any](b *Tab, what, expression string, will func(T) bool) T {
+	b.t.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for time.Now().Before(deadline) {
-		yes, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
-		if err == nil && yes {
-			return
+		v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+		if err == nil && will(v) {
+			return v
 		}
 		<-tick.C
 	}
 	text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
 	b.t.Fatalf("waited %s in vain: %s\n%s", patience, what, text)
+	panic("not reached")
 }
 
-// reach is a point of an element that can be clicked: shown, not disabled, not covered. Words choose among several.
+// reach is a point of an element that can be clicked: shown, not disabled, not covered, and where it was when last asked,
+// with nothing on its way that may move it. Words choose among several.
 const reach = `((css, words) => {
+  if (document.querySelector(".htmx-request")) return [];
   for (const el of document.querySelectorAll(css)) {
     const text = (el.innerText || el.value || el.getAttribute("aria-label") || "").trim();
     if (words && text !== words && !text.startsWith(words)) continue;
@@ -246,31 +256,38 @@ const reach = `((css, words) => {
     const r = el.getBoundingClientRect();
     const x = r.left + r.width / 2, y = r.top + r.height / 2;
     const top = document.elementFromPoint(x, y);
-    if (r.width > 0 && top && (el.contains(top) || top.contains(el) || (el.labels && [...el.labels].some((l) => l.contains(top))))) return [x, y];
+    if (r.width > 0 && top && (el.contains(top) || top.contains(el) || (el.labels && [...el.labels].some((l) => l.contains(top))))) {
+      const before = window.reached;
+      window.reached = [css, words, x, y].join(" ");
+      return before === window.reached ? [x, y] : [];
+    }
   }
-  return null;
+  return [];
 })(%q, %q)`
 
 func (b *Tab) point(css, words string) (x, y float64) {
 	b.t.Helper()
-	expression := fmt.Sprintf(reach, css, words)
-	b.Until(fmt.Sprintf("%s %q can be clicked", css, words), expression)
-	at := Eval[[]float64](b, expression)
+	at := until(b, fmt.Sprintf("%s %q can be clicked", css, words), fmt.Sprintf(reach, css, words), func(at []float64) bool { return len(at) == 2 })
 	return at[0], at[1]
 }
 
 // Click clicks on the first element that the CSS selector chooses and a mouse can reach.
 func (b *Tab) Click(css string) {
 	b.t.Helper()
-	x, y := b.point(css, "")
-	b.do("click "+css, chromedp.MouseClickXY(x, y))
+	b.press(b.point(css, ""))
 }
 
 // Press clicks on the button, link or summary with these words, or that begins with them.
 func (b *Tab) Press(words string) {
 	b.t.Helper()
-	x, y := b.point("button, a, summary, label, [role=button], [role=option], input[type=submit]", words)
-	b.do("press "+words, chromedp.MouseClickXY(x, y))
+	b.press(b.point("button, a, summary, label, [role=button], [role=option], input[type=submit]", words))
+}
+
+// press holds the mouse's button as long as people do: what a page changes under it meanwhile loses the click.
+func (b *Tab) press(x, y float64) {
+	b.t.Helper()
+	left := []chromedp.MouseOption{chromedp.ButtonType(input.MouseButtonLeft), chromedp.ClickCount(1)}
+	b.do("click", chromedp.MouseEvent(chromedp.MousePressed, x, y, left...), chromedp.Sleep(80*time.Millisecond), chromedp.MouseEvent(chromedp.MouseReleased, x, y, left...))
 }
 
 // Type puts text into a field in the place of what is there.
