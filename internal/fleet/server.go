@@ -35,6 +35,19 @@ const (
 	Broken     State = "broken"     // an install stopped; see its operation
 )
 
+// Problem is why a person should look at a server, by its record alone.
+type Problem string
+
+// The problems of servers.
+const (
+	ProblemUUID  Problem = "uuid"  // its UUID is missing, a placeholder, or that of another server, too
+	ProblemGone  Problem = "gone"  // it belongs to a cluster, and its provider has taken it back or will: missing or cancelled
+	ProblemDraft Problem = "draft" // what it is to be is kept as a draft
+)
+
+// OfMissing says whether servers that their accounts do not list any more have the problem, too.
+func (p Problem) OfMissing() bool { return p == ProblemGone || p == ProblemDraft }
+
 // Server is a rented machine.
 type Server struct {
 	ID           string

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,5 +80,31 @@ func BenchmarkWriteOperations(b *testing.B) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// BenchmarkFindBySerial looks among 5,000 servers, each with the long texts of a machine, for one by the number of a disk.
+func BenchmarkFindBySerial(b *testing.B) {
+	each(b, func(b *testing.B, s *store.Store) {
+		var wanted []string
+		for i := range 5000 {
+			wanted = append(wanted, fmt.Sprintf("server-%04d", i))
+		}
+		long := strings.Repeat("System Information\n", 400)
+		for i, v := range mustSync(b, s, mustAccount(b, s, "a").ID, wanted...).Added {
+			disks := []fleet.Disk{{Name: "nvme0n1", Serial: fmt.Sprintf("S4%06dA", i)}, {Name: "nvme1n1", Serial: fmt.Sprintf("S4%06dB", i)}}
+			must(0, s.SetFacts(b.Context(), v.ID, fleet.Facts{At: noon, UUID: "u", Serial: fmt.Sprintf("B%06d", i), Dmidecode: long, Disks: disks}))(b)
+		}
+		for why, serial := range map[string]string{"one": "s4004321b", "none": "s4nothing", "many": "S4"} {
+			b.Run(why, func(b *testing.B) {
+				n := 0
+				for b.Loop() {
+					n = len(must(s.ServersBySerial(b.Context(), serial, 8))(b))
+				}
+				if want := map[string]int{"one": 1, "none": 0, "many": 8}[why]; n != want {
+					b.Fatalf("%d servers are found, want %d", n, want)
+				}
+			})
+		}
 	})
 }

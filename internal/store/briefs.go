@@ -58,32 +58,3 @@ func (s *Store) LatestOperations(ctx context.Context, servers ...string) (map[st
 	}
 	return latest, s.explain("read the newest operations of servers", err)
 }
-
-// capacity is what a machine has.
-func capacity(f fleet.Facts) (cores int, memory, disks int64) {
-	for _, d := range f.Disks {
-		disks += d.SizeBytes
-	}
-	return f.Cores, f.MemoryBytes, disks
-}
-
-// fillCapacity notes of all servers what their facts say they have: of before the columns were there.
-func (s *Store) fillCapacity(ctx context.Context, t *tx) error {
-	type told struct {
-		id    string
-		facts fleet.Facts
-	}
-	all, err := list(ctx, t, func(r row) (v told, err error) {
-		return v, r.Scan(&v.id, document{&v.facts})
-	}, `SELECT id, facts FROM servers WHERE facts <> ''`)
-	if err != nil {
-		return err
-	}
-	for _, v := range all {
-		cores, memory, disks := capacity(v.facts)
-		if _, err := t.ExecContext(ctx, `UPDATE servers SET cores = $2, memory_bytes = $3, disk_bytes = $4 WHERE id = $1`, v.id, cores, memory, disks); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -1,17 +1,11 @@
 package store_test
 
 import (
-	"database/sql"
 	"errors"
-	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -185,7 +179,7 @@ func TestLayersGoWithTheirOwner(t *testing.T) {
 // server's own patch.
 func TestPatchesOfTheFirstVersionBecomeLayers(t *testing.T) {
 	storetest.EachEmpty(t, func(t *testing.T, d storetest.Database) {
-		db, box := firstVersion(t, d), d.Options.Box
+		db, box := formerVersion(t, d, 1), d.Options.Box
 		body := `{"kubeSpan":true,"patchAll":"a: 1","patchControlPlane":"b: 2","patchWorker":"c: 3"}`
 		for _, statement := range []struct {
 			text string
@@ -229,31 +223,6 @@ func TestPatchesOfTheFirstVersionBecomeLayers(t *testing.T) {
 			t.Error("a save without a change makes a revision because it would be written otherwise today")
 		}
 	})
-}
-
-// firstVersion makes the tables of the first version, and leaves the handle open.
-func firstVersion(t *testing.T, d storetest.Database) *sql.DB {
-	t.Helper()
-	var db *sql.DB
-	if d.Options.DataDir != "" {
-		db = must(sql.Open("sqlite", filepath.Join(d.Options.DataDir, store.FileName)))(t)
-	} else {
-		u := must(url.Parse(d.Options.DatabaseURL))(t)
-		query := u.Query()
-		query.Del("pool_max_conns") // for pools only
-		u.RawQuery = query.Encode()
-		db = stdlib.OpenDB(*must(pgx.ParseConfig(u.String()))(t))
-	}
-	for _, statement := range []string{
-		string(must(os.ReadFile("migrations/0001_first.sql"))(t)),
-		`CREATE TABLE schema_versions (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`,
-		`INSERT INTO schema_versions (version, name, applied_at) VALUES (1, '0001_first', 1)`,
-	} {
-		if _, err := db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return db
 }
 
 // Several programs read, check and write at once: nobody's change is lost, and nobody waits for ever.

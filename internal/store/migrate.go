@@ -146,8 +146,8 @@ func (s *Store) runMigration(ctx context.Context, version int, file string) erro
 		if _, err := t.ExecContext(ctx, string(text)); err != nil {
 			return err
 		}
-		if name == "0009_capacity" {
-			if err := s.fillCapacity(ctx, t); err != nil {
+		if after := map[string]func(context.Context, *tx) error{"0009_capacity": s.fillCapacity, "0010_serials": s.fillSerials}[name]; after != nil {
+			if err := after(ctx, t); err != nil {
 				return err
 			}
 		}

@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
-
-	"github.com/talos-manager/talos-manager/internal/fleet"
 )
 
 // Named is a record that has a name: what a search shows of it.
@@ -25,15 +22,6 @@ func (s *Store) Named(ctx context.Context, words string, limit int) ([]Named, er
 		UNION ALL SELECT 'schematic', id, name, '' FROM schematics WHERE LOWER(name) LIKE $1 ESCAPE '!'
 		ORDER BY kind, name LIMIT $2`, like(words), limit)
 	return all, s.explain("search accounts, clusters, configs and schematics", err)
-}
-
-// ServersBySerial lists the servers with a board or a disk whose serial number begins so, in any case. It reads what
-// all machines said of themselves: for when nothing else was found.
-func (s *Store) ServersBySerial(ctx context.Context, serial string, limit int) ([]fleet.Server, error) {
-	pattern := like(`"Serial":` + strings.TrimSuffix(encode(serial), `"`))
-	all, err := list(ctx, s.reader, scanServer,
-		`SELECT `+serverColumns+`, '' FROM servers WHERE LOWER(facts) LIKE $1 ESCAPE '!' ORDER BY name, id LIMIT $2`, pattern, limit)
-	return all, s.explain("look for servers with serial number "+serial, err)
 }
 
 // ServerNames tells what servers are called, by id. An id that is none is not in it.

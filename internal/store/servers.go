@@ -89,6 +89,7 @@ type ServerFilter struct {
 	IDs            []string
 	Role           fleet.Role
 	Location       string
+	Problem        fleet.Problem
 	Power          fleet.Power
 	States         []fleet.State
 	Search         string // part of name, hostname, address, product, location or provider id, in any case
@@ -132,14 +133,34 @@ func (o ServerFilter) filter() filter {
 	if o.Unassigned {
 		f.and("cluster_id IS NULL")
 	}
-	if !o.IncludeMissing {
+	if !o.IncludeMissing && !o.Problem.OfMissing() {
 		f.and("missing_at = 0")
+	}
+	if o.Problem != "" {
+		f.and(havingProblem(o.Problem))
 	}
 	if o.Search != "" {
 		f.and(`LOWER(name || ' ' || hostname || ' ' || ipv4 || ' ' || ipv6 || ' ' || private_ip || ' ' || product || ' ' || location || ' ' || provider_id)
 			LIKE $? ESCAPE '!'`, like(o.Search))
 	}
 	return f
+}
+
+// goesBy is the UUID that a server's Talos goes by.
+const goesBy = `(CASE WHEN uuid_override = '' THEN uuid ELSE uuid_override END)`
+
+// havingProblem is the condition of servers with a problem; one that nobody knows has no server.
+func havingProblem(p fleet.Problem) string {
+	switch p {
+	case fleet.ProblemUUID: // an override is never a bad one; but two may have the same
+		return `((uuid_override = '' AND uuid_bad) OR ` + goesBy + ` IN (
+			SELECT ` + goesBy + ` FROM servers WHERE missing_at = 0 AND ` + goesBy + ` <> '' GROUP BY 1 HAVING COUNT(*) > 1))`
+	case fleet.ProblemGone:
+		return `cluster_id IS NOT NULL AND (cancelled OR missing_at <> 0)`
+	case fleet.ProblemDraft:
+		return `cluster_id IS NOT NULL AND draft`
+	}
+	return `1 = 0`
 }
 
 // Servers lists servers.
@@ -174,18 +195,6 @@ func (s *Store) ServersByUUID(ctx context.Context, uuid string) ([]fleet.Server,
 			WHERE (uuid = $1 AND uuid <> '' AND uuid_override = '') OR (uuid_override = $1 AND uuid_override <> '') ORDER BY id`,
 		strings.ToLower(strings.TrimSpace(uuid)))
 	return all, s.explain("look for servers with UUID "+uuid, err)
-}
-
-// SetFacts writes what the machine said of itself.
-func (s *Store) SetFacts(ctx context.Context, id string, facts fleet.Facts) error {
-	return s.write(ctx, "note the facts of server "+id, func(t *tx) error {
-		cores, memory, disks := capacity(facts)
-		n, err := affected(t.ExecContext(ctx, `
-			UPDATE servers SET facts = $2, uuid = $3, cores = $4, memory_bytes = $5, disk_bytes = $6 WHERE id = $1`,
-			id, encode(facts), strings.ToLower(strings.TrimSpace(text(facts.UUID))), cores, memory, disks))
-		t.changed("servers", id)
-		return one(n, err, "server", id)
-	})
 }
 
 // SetUUIDOverride notes the UUID that META gives to the machine; "" if it gives none any more.
