@@ -73,6 +73,20 @@ type CreatedToken struct {
 	Token     string    `json:"token" doc:"tm_…; send it as Authorization: Bearer"`
 }
 
+// AddressCheck is one thing that was looked at of the manager's public address.
+type AddressCheck struct {
+	What    string `json:"what" doc:"It is an HTTPS address, …"`
+	Problem string `json:"problem,omitempty" doc:"why not; absent: all is well"`
+	Hint    string `json:"hint,omitempty" doc:"what to do about it"`
+	Warning bool   `json:"warning,omitempty" doc:"machines may get along with the problem"`
+}
+
+// CheckAddress has the manager look whether its public address answers as machines need it. It ends at the first thing
+// that keeps machines from it.
+func (c *Client) CheckAddress(ctx context.Context) (l List[AddressCheck], err error) {
+	return l, c.call(ctx, http.MethodPost, at("/address/check"), nil, nil, &l)
+}
+
 // Version asks what the manager is.
 func (c *Client) Version(ctx context.Context) (v Version, err error) {
 	return v, c.call(ctx, http.MethodGet, at("/version"), nil, nil, &v)

@@ -35,6 +35,25 @@ type NewAccount struct {
 	Password string `json:"password,omitempty" writeOnly:"true" doc:"of the Robot webservice user"`
 }
 
+// Credentials are what opens an account: the token of a Cloud project, or the login of a Robot webservice user.
+type Credentials struct {
+	Token    string `json:"token,omitempty" writeOnly:"true" doc:"of the same Cloud project, with read and write access"`
+	User     string `json:"user,omitempty" doc:"Robot webservice user, #ws+…; absent: the one that the account has"`
+	Password string `json:"password,omitempty" writeOnly:"true" doc:"of the Robot webservice user"`
+}
+
+// Budget is how many calls of a group of endpoints a provider lets an account make.
+type Budget struct {
+	Account       Ref       `json:"account"`
+	Group         string    `json:"group" doc:"robot POST /reset, …"`
+	What          string    `json:"what" doc:"what such calls do"`
+	Calls         int       `json:"calls" doc:"how many are allowed in a window"`
+	WindowSeconds int       `json:"windowSeconds"`
+	Left          int       `json:"left" doc:"how many can be made now"`
+	Evenly        bool      `json:"evenly,omitempty" doc:"used ones come back one by one; absent: all at once, at the end of the window"`
+	BackAt        time.Time `json:"backAt,omitzero" doc:"when all of them are back; absent: none is used"`
+}
+
 // Synced is what a listing of an account changed: names of servers.
 type Synced struct {
 	Account Ref      `json:"account"`
@@ -68,6 +87,16 @@ func (c *Client) RemoveAccount(ctx context.Context, ref string) error {
 // CheckAccount tries the credentials; the error says what is wrong with them.
 func (c *Client) CheckAccount(ctx context.Context, ref string) (a Account, err error) {
 	return a, c.call(ctx, http.MethodPost, at("/accounts/%s/check", ref), nil, nil, &a)
+}
+
+// RotateAccount gives an account other credentials. They are tried first, and have to list servers that the account has.
+func (c *Client) RotateAccount(ctx context.Context, ref string, to Credentials) (a Account, err error) {
+	return a, c.call(ctx, http.MethodPut, at("/accounts/%s/credentials", ref), nil, to, &a)
+}
+
+// Budgets reads what is left of the calls that the account's provider allows, the scarcest first. The provider is not asked.
+func (c *Client) Budgets(ctx context.Context, ref string) (l List[Budget], err error) {
+	return l, c.call(ctx, http.MethodGet, at("/accounts/%s/budgets", ref), nil, nil, &l)
 }
 
 // SyncAccount lists the servers of an account at its provider now.

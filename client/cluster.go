@@ -45,7 +45,7 @@ type NewCluster struct {
 	PrivateNetwork    string `json:"privateNetwork,omitempty" doc:"of its servers: 10.0.0.0/16"`
 	PrivateMTU        int    `json:"privateMTU,omitempty" doc:"absent: what the provider has"`
 	DiskPolicy        string `json:"diskPolicy,omitempty" enum:"clean-only,wipe-ours,wipe-all" doc:"what installs of its servers may overwrite without asking; absent: clean-only"`
-	Secrets           string `json:"secrets,omitempty" writeOnly:"true" doc:"secrets.yaml of talosctl gen secrets to take over; absent: made"`
+	Secrets           string `json:"secrets,omitempty" writeOnly:"true" doc:"of a cluster that exists, to take over: secrets.yaml of talosctl gen secrets, or the machine config of one of its control planes; absent: made"`
 }
 
 // ClusterChange changes a cluster's record; what is absent stays. The versions of a cluster that runs change by an upgrade.
@@ -79,6 +79,16 @@ func (c *Client) Cluster(ctx context.Context, ref string) (v Cluster, err error)
 // CreateCluster keeps a new cluster; no machine is touched.
 func (c *Client) CreateCluster(ctx context.Context, n NewCluster) (v Cluster, err error) {
 	return v, c.call(ctx, http.MethodPost, at("/clusters"), nil, n, &v)
+}
+
+// Secrets are those of a cluster that exists.
+type Secrets struct {
+	Secrets string `json:"secrets" minLength:"1" writeOnly:"true" doc:"secrets.yaml of talosctl gen secrets, or the machine config of a control plane"`
+}
+
+// ReplaceSecrets gives a cluster other secrets. It is refused as soon as a machine may have those that it was made with.
+func (c *Client) ReplaceSecrets(ctx context.Context, ref, secrets string) (v Cluster, err error) {
+	return v, c.call(ctx, http.MethodPut, at("/clusters/%s/secrets", ref), nil, Secrets{secrets}, &v)
 }
 
 // DeleteCluster forgets a cluster and its secrets. It is refused while servers belong to it.

@@ -13,6 +13,13 @@ const (
 	Worker       = "worker"
 )
 
+// The problems that servers are chosen by.
+const (
+	ProblemUUID  = "uuid"  // the UUID is missing, a placeholder, or that of another server, too
+	ProblemGone  = "gone"  // missing or cancelled, and in a cluster
+	ProblemDraft = "draft" // what it is to be is kept as a draft
+)
+
 // Server is a rented machine.
 type Server struct {
 	ID           string      `json:"id"`
@@ -85,6 +92,8 @@ type ServerFilter struct {
 	Unassigned bool     // only servers without a cluster
 	States     []string // any of these
 	Role       string
+	Location   string // FSN1-DC8, fsn1, …
+	Problem    string // ProblemUUID, ProblemGone or ProblemDraft
 	Search     string // part of name, hostname, address, product, location or provider id, in any case
 	Missing    bool   // also those that their accounts do not list any more
 	Sort       string // name (default), hostname, product, location, state, seen or created; "-name" backwards
@@ -152,7 +161,7 @@ type MachineConfig struct {
 // Servers lists servers, without their facts.
 func (c *Client) Servers(ctx context.Context, f ServerFilter) (l List[Server], err error) {
 	q := set{}.add("account", f.Account).add("cluster", f.Cluster).flag("unassigned", f.Unassigned).
-		add("state", strings.Join(f.States, ",")).add("role", f.Role).add("search", f.Search).
+		add("state", strings.Join(f.States, ",")).add("role", f.Role).add("location", f.Location).add("problem", f.Problem).add("search", f.Search).
 		flag("missing", f.Missing).add("sort", f.Sort).number("limit", f.Limit).number("offset", f.Offset)
 	return l, c.call(ctx, http.MethodGet, at("/servers"), (map[string][]string)(q), nil, &l)
 }

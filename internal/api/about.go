@@ -9,6 +9,7 @@ import (
 	"github.com/talos-manager/talos-manager/client"
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/machineconfig"
+	"github.com/talos-manager/talos-manager/internal/operation"
 )
 
 func (a *api) version(context.Context, *nothing) (*body[client.Version], error) {
@@ -33,6 +34,12 @@ func (a *api) sshKey(context.Context, *nothing) (*body[client.SSHKey], error) {
 	k := a.Key.PublicKey()
 	line := string(ssh.MarshalAuthorizedKey(k))
 	return &body[client.SSHKey]{client.SSHKey{Public: line[:len(line)-1] + " talos-manager", SHA256: ssh.FingerprintSHA256(k), MD5: ssh.FingerprintLegacyMD5(k)}}, nil
+}
+
+func (a *api) checkAddress(ctx context.Context, _ *nothing) (*body[client.List[client.AddressCheck]], error) {
+	return answer(items(a.Operations.CheckAddress(ctx), func(c operation.AddressCheck) client.AddressCheck {
+		return client.AddressCheck{What: c.What, Problem: c.Problem, Hint: c.Hint, Warning: c.Warning}
+	}), ctx.Err())
 }
 
 func (a *api) listVSwitches(ctx context.Context, _ *nothing) (*body[client.List[client.VSwitch]], error) {

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/talos-manager/talos-manager/client"
 	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
+	"github.com/talos-manager/talos-manager/internal/manage"
 	"github.com/talos-manager/talos-manager/internal/store"
 )
 
@@ -61,6 +63,37 @@ func (a *api) checkAccount(ctx context.Context, in *ByRef) (*body[client.Account
 		return nil, err
 	}
 	return answer(a.account(ctx, v))
+}
+
+// rotateAccount keeps the user that the account has, unless another is given.
+func (a *api) rotateAccount(ctx context.Context, in *struct {
+	ByRef
+	Body client.Credentials
+},
+) (*body[client.Account], error) {
+	v, err := a.store.Account(ctx, in.Ref)
+	if err != nil {
+		return nil, err
+	}
+	to := manage.Credentials{Token: in.Body.Token, User: cmp.Or(in.Body.User, v.User), Password: in.Body.Password}
+	if v, err = a.Manager.RotateAccount(ctx, access.Actor(ctx), v.ID, to); err != nil {
+		return nil, err
+	}
+	return answer(a.account(ctx, v))
+}
+
+func (a *api) accountBudgets(ctx context.Context, in *ByRef) (*body[client.List[client.Budget]], error) {
+	v, err := a.store.Account(ctx, in.Ref)
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.Manager.Budgets(ctx, v.ID)
+	return answer(items(all, func(b manage.Budget) client.Budget {
+		return client.Budget{
+			Account: client.Ref{ID: v.ID, Name: v.Name}, Group: b.Group, What: b.What, Calls: b.Limit.Calls, WindowSeconds: int(b.Limit.Window.Seconds()),
+			Left: b.Left(), Evenly: b.Limit.Refill, BackAt: b.Back,
+		}
+	}), err)
 }
 
 func (a *api) syncAccount(ctx context.Context, in *ByRef) (*body[client.Synced], error) {

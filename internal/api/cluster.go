@@ -39,7 +39,10 @@ func (a *api) createCluster(ctx context.Context, in *body[client.NewCluster]) (*
 	n := in.Body
 	var secrets []byte
 	if n.Secrets != "" {
-		secrets = []byte(n.Secrets)
+		var err error
+		if secrets, err = a.Manager.BundleOf([]byte(n.Secrets)); err != nil {
+			return nil, err
+		}
 	}
 	c, err := a.Manager.CreateCluster(ctx, access.Actor(ctx), manage.NewCluster{
 		Name: n.Name, Endpoint: n.Endpoint, TalosVersion: n.TalosVersion,
@@ -69,6 +72,21 @@ func clusterChangeFrom(c client.ClusterChange) manage.ClusterChange {
 		TalosVersion: c.TalosVersion, KubernetesVersion: c.KubernetesVersion, Config: c.Config, Schematic: c.Schematic,
 		VSwitch: c.VSwitch, PrivateNetwork: c.PrivateNetwork, PrivateMTU: c.PrivateMTU, DiskPolicy: (*fleet.DiskPolicy)(c.DiskPolicy), Why: c.Why,
 	}
+}
+
+func (a *api) replaceSecrets(ctx context.Context, in *struct {
+	ByRef
+	Body client.Secrets
+},
+) (*body[client.Cluster], error) {
+	bundle, err := a.Manager.BundleOf([]byte(in.Body.Secrets))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Manager.ReplaceSecrets(ctx, access.Actor(ctx), in.Ref, bundle); err != nil {
+		return nil, err
+	}
+	return a.showCluster(ctx, &in.ByRef)
 }
 
 func (a *api) deleteCluster(ctx context.Context, in *ByRef) (*nothing, error) {

@@ -6,6 +6,7 @@ import "github.com/danielgtaylor/huma/v2"
 func (a *api) routes(h huma.API) {
 	add(a, h, "show-version", "GET /version", "What this manager is", a.version)
 	add(a, h, "show-ssh-key", "GET /ssh-key", "Public key of rescue systems", a.sshKey)
+	add(a, h, "check-address", "POST /address/check", "Look whether the public address answers as machines need it", a.checkAddress)
 	add(a, h, "list-vswitches", "GET /vswitches", "List the vSwitches", a.listVSwitches)
 
 	add(a, h, "list-accounts", "GET /accounts", "List the accounts", a.listAccounts)
@@ -13,6 +14,8 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "show-account", "GET /accounts/{ref}", "Show an account", a.showAccount)
 	add(a, h, "remove-account", "DELETE /accounts/{ref}", "Forget an account", a.removeAccount)
 	add(a, h, "check-account", "POST /accounts/{ref}/check", "Try the credentials of an account", a.checkAccount)
+	add(a, h, "rotate-account", "PUT /accounts/{ref}/credentials", "Try other credentials and give them to an account", a.rotateAccount)
+	add(a, h, "list-budgets", "GET /accounts/{ref}/budgets", "Say how many calls the provider still lets an account make", a.accountBudgets)
 	add(a, h, "sync-account", "POST /accounts/{ref}/sync", "List the servers of an account at its provider now", a.syncAccount)
 
 	add(a, h, "list-servers", "GET /servers", "List servers", a.listServers)
@@ -36,6 +39,8 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "update-cluster", "PATCH /clusters/{ref}", "Change the record of a cluster", a.updateCluster)
 	add(a, h, "delete-cluster", "DELETE /clusters/{ref}", "Forget a cluster and its secrets", a.deleteCluster)
 	add(a, h, "bootstrap-cluster", "POST /clusters/{ref}/bootstrap", "Start etcd of a new cluster", a.bootstrapCluster, accepted)
+	add(a, h, "show-cluster-health", "GET /clusters/{ref}/health", "Ask the nodes, the etcd and the Kubernetes API of a cluster how they are", a.clusterHealth)
+	add(a, h, "replace-cluster-secrets", "PUT /clusters/{ref}/secrets", "Give a cluster that has not begun to run the secrets of one that exists", a.replaceSecrets)
 	add(a, h, "show-talosconfig", "GET /clusters/{ref}/talosconfig", "Make an admin talosconfig", a.talosconfig, yaml)
 	add(a, h, "show-kubeconfig", "GET /clusters/{ref}/kubeconfig", "Fetch an admin kubeconfig", a.kubeconfig, yaml)
 

@@ -17,6 +17,8 @@ type serverQuery struct {
 	Unassigned bool          `query:"unassigned" doc:"only servers without a cluster"`
 	State      []fleet.State `query:"state" doc:"any of these, comma-separated" enum:"known,installing,configured,ready,unhealthy,broken"`
 	Role       fleet.Role    `query:"role" enum:"controlplane,worker"`
+	Location   string        `query:"location" doc:"FSN1-DC8, fsn1, …"`
+	Problem    fleet.Problem `query:"problem" enum:"uuid,gone,draft" doc:"uuid: it is missing, a placeholder, or that of another server, too; gone: missing or cancelled, and in a cluster; draft: what it is to be is kept as one"`
 	Search     string        `query:"search" doc:"part of name, hostname, address, product, location or provider id, in any case"`
 	Missing    bool          `query:"missing" doc:"also those that their accounts do not list any more"`
 	Sort       string        `query:"sort" doc:"name (default), hostname, product, location, state, power, role, private, cores, memory, disks, seen or created; with - in front for backwards"`
@@ -26,7 +28,7 @@ type serverQuery struct {
 
 func (a *api) listServers(ctx context.Context, in *serverQuery) (*body[client.List[client.Server]], error) {
 	f := store.ServerFilter{
-		Unassigned: in.Unassigned, Role: in.Role, States: in.State, Search: in.Search, IncludeMissing: in.Missing,
+		Unassigned: in.Unassigned, Role: in.Role, States: in.State, Location: in.Location, Problem: in.Problem, Search: in.Search, IncludeMissing: in.Missing,
 		Sort: in.Sort, Limit: in.Limit, Offset: in.Offset, WithoutFacts: true,
 	}
 	var err error

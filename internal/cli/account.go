@@ -12,12 +12,12 @@ import (
 )
 
 func (p *program) accountCommand() *cobra.Command {
-	return p.noun("account", "Access to Hetzner: Cloud projects and Robot logins", "", p.accountAdd(), p.accountList(), p.accountShow(), p.accountCheck(), p.accountRemove())
+	return p.noun("account", "Access to Hetzner: Cloud projects and Robot logins", "", p.accountAdd(), p.accountList(), p.accountShow(), p.accountCheck(), p.accountBudgets(), p.accountRotate(), p.accountRemove())
 }
 
 func (p *program) accountAdd() *cobra.Command {
 	var n client.NewAccount
-	var tokenIn, passwordIn bool
+	var in credentialsIn
 	cmd := &cobra.Command{
 		Use: "add --name NAME", Short: "Try credentials and keep them as an account",
 		Long: `Try credentials and keep them as an account.
@@ -35,16 +35,9 @@ Here --token is the Cloud's. The one of the manager is taken from TALOS_MANAGER_
 		if n.Name == "" {
 			return &usage{text: "account add: --name is missing", hint: cmd.UseLine()}
 		}
-		if tokenIn {
-			n.Token, err = p.line("token-stdin")
-		}
-		if passwordIn {
-			n.Password, err = p.line("password-stdin")
-		}
-		if err != nil {
+		if err := in.read(p, &n); err != nil {
 			return err
 		}
-		credentials(&n, os.Getenv)
 		a, err := c.AddAccount(ctx, n)
 		if err != nil {
 			return err
@@ -55,12 +48,67 @@ Here --token is the Cloud's. The one of the manager is taken from TALOS_MANAGER_
 	f := cmd.Flags()
 	f.StringVar(&n.Name, "name", "", "name of the account")
 	f.StringVar(&n.Provider, "provider", "", "hetzner_cloud or hetzner_robot; the default follows from the credentials")
+	in.flags(cmd, &n)
+	complete(cmd, "provider", client.HetznerCloud, client.HetznerRobot)
+	return cmd
+}
+
+// credentialsIn says which credentials come from stdin.
+type credentialsIn struct{ token, password bool }
+
+func (in *credentialsIn) flags(cmd *cobra.Command, n *client.NewAccount) {
+	f := cmd.Flags()
 	f.StringVar(&n.Token, "token", "", "API token of a Cloud project; others on this computer can see it in the list of processes")
-	f.BoolVar(&tokenIn, "token-stdin", false, "read the token of a Cloud project from stdin")
+	f.BoolVar(&in.token, "token-stdin", false, "read the token of a Cloud project from stdin")
 	f.StringVar(&n.User, "user", "", "Robot webservice user, #ws+…")
 	f.StringVar(&n.Password, "password", "", "password of the webservice user; others on this computer can see it in the list of processes")
-	f.BoolVar(&passwordIn, "password-stdin", false, "read the password of the webservice user from stdin")
-	complete(cmd, "provider", client.HetznerCloud, client.HetznerRobot)
+	f.BoolVar(&in.password, "password-stdin", false, "read the password of the webservice user from stdin")
+}
+
+// read fills in what stdin and the environment have.
+func (in *credentialsIn) read(p *program, n *client.NewAccount) (err error) {
+	if in.token {
+		n.Token, err = p.line("token-stdin")
+	}
+	if in.password {
+		n.Password, err = p.line("password-stdin")
+	}
+	if err == nil {
+		credentials(n, os.Getenv)
+	}
+	return err
+}
+
+func (p *program) accountRotate() *cobra.Command {
+	var n client.NewAccount
+	var in credentialsIn
+	cmd := &cobra.Command{
+		Use: "rotate ACCOUNT", Short: "Try other credentials and give them to an account",
+		Long: `Try other credentials and give them to an account. They have to list servers that the account has: those of another project
+or login are refused. The old ones are forgotten here; revoke them at Hetzner after.
+
+A token of the Cloud is taken from HCLOUD_TOKEN if it is not given, a login of Robot from HETZNER_WEBSERVICE_USER and
+HETZNER_WEBSERVICE_PASSWORD; without a user, the account keeps its own.`,
+		Example: `  talos-manager account rotate cloud --token-stdin < token
+  talos-manager account rotate robot --password-stdin < password`,
+		Args: takes("ACCOUNT"), ValidArgsFunction: p.completeBy(accountNames, false),
+		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
+			a, err := c.Account(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			n.Provider = a.Provider
+			if err := in.read(p, &n); err != nil {
+				return err
+			}
+			if a, err = c.RotateAccount(ctx, a.ID, client.Credentials{Token: n.Token, User: n.User, Password: n.Password}); err != nil {
+				return err
+			}
+			p.done("account %s has its new credentials: revoke the old ones at Hetzner now", a.Name)
+			return p.showAccounts(client.List[client.Account]{Items: []client.Account{a}}, a)
+		}),
+	}
+	in.flags(cmd, &n)
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 
 func (p *program) clusterCommand() *cobra.Command {
 	return p.noun("cluster", "Talos and Kubernetes clusters", "",
-		p.clusterCreate(), p.clusterList(), p.clusterShow(), p.clusterUpdate(), p.clusterLint(), p.clusterBootstrap(), p.clusterTalosconfig(), p.clusterKubeconfig(), p.clusterDelete())
+		p.clusterCreate(), p.clusterList(), p.clusterShow(), p.clusterHealth(), p.clusterUpdate(), p.clusterReplaceSecrets(), p.clusterLint(), p.clusterBootstrap(), p.clusterTalosconfig(), p.clusterKubeconfig(), p.clusterDelete())
 }
 
 func (p *program) clusterCreate() *cobra.Command {
@@ -44,7 +44,7 @@ assign servers to it and install them. The secrets are made unless those of an e
 	f.StringVar(&n.Config, "config", "", "config of its servers")
 	f.StringVar(&n.Schematic, "schematic", "", "schematic of its servers")
 	f.StringVar(&n.VSwitch, "vswitch", "", "id of the vSwitch that joins its dedicated servers")
-	f.StringVar(&n.Secrets, "secrets", "", "secrets bundle to take over (talosctl gen secrets), YAML or @FILE")
+	f.StringVar(&n.Secrets, "secrets", "", "secrets to take over, YAML or @FILE: of talosctl gen secrets, or the machine config of a control plane")
 	f.StringVar(&n.DiskPolicy, "disk-policy", "", "what installs of its servers may overwrite without asking: clean-only (default), wipe-ours or wipe-all")
 	complete(cmd, "disk-policy", client.CleanOnly, client.WipeOurs, client.WipeAll)
 	p.completeFlag(cmd, "config", configNames)
@@ -136,6 +136,56 @@ func (p *program) clusterBootstrap() *cobra.Command {
 	return cmd
 }
 
+func (p *program) clusterReplaceSecrets() *cobra.Command {
+	var secrets string
+	var sure bool
+	cmd := &cobra.Command{
+		Use: "replace-secrets CLUSTER --secrets @FILE", Short: "Give a cluster that has not begun to run the secrets of one that exists",
+		Long: `Give a cluster that has not begun to run the secrets of one that exists, so that its installs join that one: a bundle of
+talosctl gen secrets, or the machine config of one of its control planes. Those that it was made with are lost. It is
+refused as soon as a machine may have them.
+At a terminal the name has to be typed once more, unless --yes is given.`,
+		Example: "  talos-manager cluster replace-secrets prod --secrets @secrets.yaml\n  talos-manager cluster replace-secrets prod --secrets @controlplane.yaml --yes", Args: takes("CLUSTER"),
+		ValidArgsFunction: p.completeBy(clusterNames, false),
+	}
+	cmd.RunE = p.run(func(ctx context.Context, c *client.Client, args []string) error {
+		text, err := p.read("secrets", secrets)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(text) == "" {
+			return &usage{text: "cluster replace-secrets: --secrets is missing", hint: cmd.UseLine()}
+		}
+		v, err := c.Cluster(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if err := p.insist(sure, fmt.Sprintf("The secrets that cluster %s has now will be lost.", v.Name), v.Name); err != nil {
+			return err
+		}
+		if v, err = c.ReplaceSecrets(ctx, v.ID, text); err != nil {
+			return err
+		}
+		p.done("cluster %s has other secrets: its installs use them from now on", v.Name)
+		return p.showClusters(client.List[client.Cluster]{Items: []client.Cluster{v}}, v)
+	})
+	cmd.Flags().StringVar(&secrets, "secrets", "", "the secrets, YAML or @FILE; @- is stdin")
+	cmd.Flags().BoolVarP(&sure, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// insist has the name of what is lost typed at a terminal.
+func (p *program) insist(sure bool, lost, name string) error {
+	if sure || !p.terminal() {
+		return nil
+	}
+	typed, err := p.prompt(lost + " Type its name to go on: ")
+	if err == nil && typed != name {
+		return &usage{text: fmt.Sprintf("%q is not %s: nothing was done", typed, name)}
+	}
+	return err
+}
+
 func (p *program) clusterDelete() *cobra.Command {
 	var sure bool
 	cmd := &cobra.Command{
@@ -148,14 +198,8 @@ func (p *program) clusterDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !sure && p.terminal() {
-				typed, err := p.prompt(fmt.Sprintf("The secrets of cluster %s will be lost. Type its name to go on: ", v.Name))
-				if err != nil {
-					return err
-				}
-				if typed != v.Name {
-					return &usage{text: fmt.Sprintf("%q is not %s: nothing was done", typed, v.Name)}
-				}
+			if err := p.insist(sure, fmt.Sprintf("The secrets of cluster %s will be lost.", v.Name), v.Name); err != nil {
+				return err
 			}
 			if err := c.DeleteCluster(ctx, v.ID); err != nil {
 				return err

@@ -51,7 +51,7 @@ do harm, 7 not logged in or not allowed, 8 does not answer, 9 budget used up, 10
 		{"servers", "Servers:", []*cobra.Command{p.accountCommand(), p.serverCommand(), p.vswitchCommand(), p.sshKeyCommand()}},
 		{"clusters", "Clusters:", []*cobra.Command{p.clusterCommand(), p.configCommand(), p.layerCommand(), p.patchCommand(), p.variableCommand(), p.planCommand(), p.machineConfigCommand(), p.secretsCommand(), p.recipeCommand(), p.schematicCommand(), p.extensionCommand(), p.ruleCommand()}},
 		{"work", "What is being done:", []*cobra.Command{p.operationCommand(), p.eventCommand()}},
-		{"manager", "The manager itself:", []*cobra.Command{p.serveCommand(), p.demoCommand(), p.contextCommand(), p.tokenCommand(), p.versionCommand()}},
+		{"manager", "The manager itself:", []*cobra.Command{p.serveCommand(), p.demoCommand(), p.addressCommand(), p.contextCommand(), p.tokenCommand(), p.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands {

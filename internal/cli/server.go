@@ -22,7 +22,7 @@ func (p *program) serverList() *cobra.Command {
 	var f client.ServerFilter
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List servers",
-		Example: "  talos-manager server list --cluster prod\n  talos-manager server list --state known --search ax41 --sort=-created", Args: takes(),
+		Example: "  talos-manager server list --cluster prod\n  talos-manager server list --state known --search ax41 --sort=-created\n  talos-manager server list --problem uuid --location FSN1-DC8", Args: takes(),
 		RunE: p.run(func(ctx context.Context, c *client.Client, _ []string) error {
 			l, err := c.Servers(ctx, f)
 			if err != nil {
@@ -44,6 +44,8 @@ func (p *program) serverList() *cobra.Command {
 	fs.BoolVar(&f.Unassigned, "unassigned", false, "only servers without a cluster")
 	fs.StringSliceVar(&f.States, "state", nil, "only servers in these states: known, installing, configured, ready, unhealthy, broken")
 	fs.StringVar(&f.Role, "role", "", "only servers with this role: controlplane or worker")
+	fs.StringVar(&f.Location, "location", "", "only servers at this location: FSN1-DC8, fsn1, …")
+	fs.StringVar(&f.Problem, "problem", "", "only servers with this problem: uuid (missing, a placeholder or not the only one), gone (missing or cancelled, in a cluster) or draft")
 	fs.StringVar(&f.Search, "search", "", "only servers with this in name, address, product, location or number")
 	fs.BoolVar(&f.Missing, "missing", false, "also servers that their accounts do not list any more")
 	fs.StringVar(&f.Sort, "sort", "", "name, hostname, product, location, state, power, role, private, cores, memory, disks, seen or created; with - in front for backwards")
@@ -52,6 +54,7 @@ func (p *program) serverList() *cobra.Command {
 	p.completeFlag(cmd, "account", accountNames)
 	p.completeFlag(cmd, "cluster", clusterNames)
 	complete(cmd, "state", "known", "installing", "configured", "ready", "unhealthy", "broken")
+	complete(cmd, "problem", client.ProblemUUID, client.ProblemGone, client.ProblemDraft)
 	complete(cmd, "role", client.ControlPlane, client.Worker)
 	complete(cmd, "sort", "name", "hostname", "product", "location", "state", "seen", "created")
 	return cmd

@@ -73,6 +73,7 @@ func (s *site) clusterNodesPage(r *http.Request) (view, error) {
 	}
 	v.sheet = func() (sheet, error) { return healthSheet(d), nil }
 	v.same = []command{
+		{"Ask its nodes, its etcd and its Kubernetes API how they are", "cluster health " + b.Row.Name, "GET /api/v1/clusters/" + b.Row.Name + "/health"},
 		{"Show the cluster and its servers", "cluster show " + b.Row.Name, "GET /api/v1/clusters/" + b.Row.Name},
 		{"List its servers", "server list --cluster " + b.Row.Name, "GET /api/v1/servers?cluster=" + b.Row.Name},
 	}
@@ -83,15 +84,13 @@ func (s *site) clusterNodesPage(r *http.Request) (view, error) {
 func (d *nodesData) answered(look operation.ClusterLook) {
 	d.Look = &look
 	d.Etcd = etcdRow{Status: etcdStatus(look), Members: look.Members}
-	said, listed := map[string]operation.NodeLook{}, map[string]operation.KubeNode{}
+	said := map[string]operation.NodeLook{}
 	for _, n := range look.Nodes {
 		said[n.Server.ID] = n
 	}
 	for _, n := range look.Kubernetes.Nodes {
 		if n.Server == "" {
 			d.Kube = append(d.Kube, n)
-		} else {
-			listed[n.Server] = n
 		}
 	}
 	for i := range d.Nodes {
@@ -101,8 +100,11 @@ func (d *nodesData) answered(look operation.ClusterLook) {
 			continue
 		}
 		row.Talos, row.Ailing, row.Says = n.Talos, n.Ailing, talosStatus(n)
-		k, there := listed[row.ID]
-		row.Kubelet, row.Kubernetes = k.Kubelet, kubeStatus(k, there, look.Kubernetes)
+		k := look.KubeNodeOf(row.ID)
+		row.Kubernetes = kubeStatus(k, look.Kubernetes)
+		if k != nil {
+			row.Kubelet = k.Kubelet
+		}
 	}
 }
 
@@ -120,11 +122,11 @@ func talosStatus(n operation.NodeLook) status {
 }
 
 // kubeStatus says what Kubernetes says of a node.
-func kubeStatus(n operation.KubeNode, there bool, all operation.KubernetesLook) status {
+func kubeStatus(n *operation.KubeNode, all operation.KubernetesLook) status {
 	switch {
-	case !there && all.Problem != "":
+	case n == nil && all.Problem != "":
 		return status{attention, "Unknown", ""}
-	case !there:
+	case n == nil:
 		return status{broken, "No node", "Kubernetes has no node of its name"}
 	case !n.Ready:
 		return status{broken, "Not Ready", n.Reason}
@@ -134,31 +136,20 @@ func kubeStatus(n operation.KubeNode, there bool, all operation.KubernetesLook) 
 	return status{ok, "Ready", ""}
 }
 
-// etcdStatus says how many losses etcd survives. Learners have no vote.
+// etcdStatus says how many losses etcd survives.
 func etcdStatus(look operation.ClusterLook) status {
-	voters, run, apart := 0, 0, false
-	for _, m := range look.Members {
-		apart = apart || len(m.Missed) > 0
-		if m.Learner {
-			continue
-		}
-		voters++
-		if m.State == "Running" {
-			run++
-		}
-	}
-	quorum := voters/2 + 1
-	switch {
-	case voters == 0:
+	switch h := look.Etcd(); {
+	case h.Voters == 0:
 		return status{attention, "Unknown", "No control plane told of members"}
-	case apart:
+	case h.Split:
 		return status{broken, "Members differ", "Control planes list different members: etcd may be split. Restore none of them before you know why"}
-	case run < quorum:
-		return status{broken, "No quorum", fmt.Sprintf("%d of %d members run, %d are needed", run, voters, quorum)}
-	case run < voters:
-		return status{attention, "Degraded", fmt.Sprintf("%d of %d members run: %s", run, voters, survives(run-quorum))}
+	case h.Running < h.Quorum:
+		return status{broken, "No quorum", fmt.Sprintf("%d of %d members run, %d are needed", h.Running, h.Voters, h.Quorum)}
+	case h.Running < h.Voters:
+		return status{attention, "Degraded", fmt.Sprintf("%d of %d members run: %s", h.Running, h.Voters, survives(h.Running-h.Quorum))}
+	default:
+		return status{ok, "Healthy", fmt.Sprintf("%s, %s", count(h.Voters, "member"), survives(h.Running-h.Quorum))}
 	}
-	return status{ok, "Healthy", fmt.Sprintf("%s, %s", count(voters, "member"), survives(run-quorum))}
 }
 
 func survives(losses int) string {
