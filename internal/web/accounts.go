@@ -78,6 +78,8 @@ func (s *site) accounts(r *http.Request) (view, error) {
 			{"List the accounts", "account list", "GET /api/v1/accounts"},
 			{"Add an account", "account add --name NAME --token-stdin < token", `POST /api/v1/accounts {"name": "NAME", "provider": "hetzner_cloud", "token": "…"}`},
 			{"Try the credentials of accounts", "account check ACCOUNT", "POST /api/v1/accounts/ACCOUNT/check"},
+			{"Say how many calls are left, and when used ones are back", "account budgets", "GET /api/v1/accounts/ACCOUNT/budgets"},
+			{"Give an account other credentials", "account rotate ACCOUNT --token-stdin < token", `PUT /api/v1/accounts/ACCOUNT/credentials {"token": "…"}`},
 			{"List their servers now", "server sync", "POST /api/v1/servers/sync"},
 			{"Forget an account", "account remove ACCOUNT", "DELETE /api/v1/accounts/ACCOUNT"},
 		},

@@ -34,6 +34,10 @@ func (s *site) clusterSecrets(r *http.Request) (view, error) {
 		{id: "cluster-secrets", key: keyOf([]any{d.Row.Name, d.Begun}), piece: secretsCard(d)},
 	}
 	v.same = []command{
+		{
+			"Replace its secrets, before it runs", "cluster replace-secrets " + b.Row.Name + " --secrets @secrets.yaml",
+			"PUT /api/v1/clusters/" + b.Row.Name + `/secrets {"secrets": "…"}`,
+		},
 		{"Make a bundle from a control plane’s machine config", "secrets generate --from-controlplane-config controlplane.yaml -o secrets.yaml", ""},
 		{"Create a cluster with secrets that exist", "cluster create NAME --endpoint https://HOST:6443 --secrets @secrets.yaml", `POST /api/v1/clusters {"name": "NAME", "endpoint": "https://HOST:6443", "secrets": "…"}`},
 	}

@@ -37,18 +37,32 @@ func (s *site) needs(r *http.Request, d *overviewData, servers []store.ServerBri
 		return err
 	}
 	d.Untried = !tried
-	for _, some := range [][]need{asked, lostNeeds(servers), accountNeeds(accounts), spent, goneNeeds(servers), uuidNeeds(servers), configs, draftNeeds(servers)} {
-		d.Needs = append(d.Needs, few(some)...)
+	for _, kind := range []struct {
+		needs []need
+		all   string // where all of them are
+	}{
+		{asked, "/operations"},
+		{lostNeeds(servers), serverFilter{State: string(fleet.Unhealthy), Missing: true}.address()},
+		{accountNeeds(accounts), "/accounts"},
+		{spent, "/accounts"},
+		{goneNeeds(servers), problemAddress(fleet.ProblemGone)},
+		{uuidNeeds(servers), problemAddress(fleet.ProblemUUID)},
+		{configs, "/configs"},
+		{draftNeeds(servers), problemAddress(fleet.ProblemDraft)},
+	} {
+		d.Needs = append(d.Needs, few(kind.needs, kind.all)...)
 	}
 	return nil
 }
 
-// few keeps the first of many needs of one kind, and says how many more there are.
-func few(all []need) []need {
+func problemAddress(p fleet.Problem) string { return serverFilter{Problem: string(p)}.address() }
+
+// few keeps the first of many needs of one kind, and says how many more there are, and where.
+func few(all []need, where string) []need {
 	if len(all) <= overviewNeeds {
 		return all
 	}
-	more := need{Status: all[0].Status, Title: fmt.Sprintf("%d more like these", len(all)-overviewNeeds), Href: "/servers", Next: "Find them in the table"}
+	more := need{Status: all[0].Status, Title: fmt.Sprintf("%d more like these", len(all)-overviewNeeds), Href: where, Next: "All of them are there"}
 	more.Status.Detail = ""
 	return append(all[:overviewNeeds:overviewNeeds], more)
 }

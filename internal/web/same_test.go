@@ -49,6 +49,18 @@ func TestWhatDoesTheSameExists(t *testing.T) {
 	}
 }
 
+// Every page with records says how a shell does the same; pages of the browser alone need not.
+func TestEveryPageSaysTheSameForAShell(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.populate(t)
+	for _, path := range l.paths(t) {
+		if p := l.get(t, path, http.StatusOK); p.byID("as-commands") == nil && p.path != "/login" {
+			t.Errorf("%s does not", path)
+		}
+	}
+}
+
 func textWithSpaces(n *html.Node) string {
 	var out strings.Builder
 	for d := range n.Descendants() {

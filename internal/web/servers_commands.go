@@ -15,20 +15,22 @@ func (d serversData) listing() (flags []string, query url.Values) {
 		}
 	}
 	f := d.Filter
-	words := f.Search
-	if words == "" {
-		words = f.Location // it is searched, too
-	}
-	add("search", words)
+	add("search", f.Search)
 	add("state", f.State)
 	add("role", f.Role)
-	if f.Cluster == unassigned {
+	add("location", f.Location)
+	add("problem", f.Problem)
+	switch f.Cluster {
+	case "":
+	case unassigned:
 		flags = append(flags, "--unassigned")
 		query.Set("unassigned", "true")
-	} else {
+	default:
 		add("cluster", namesOf(d.Clusters)[f.Cluster])
 	}
-	add("account", namesOf(d.Owners)[f.Account])
+	if f.Account != "" {
+		add("account", namesOf(d.Owners)[f.Account])
+	}
 	if f.Missing {
 		flags = append(flags, "--missing")
 		query.Set("missing", "true")

@@ -13,10 +13,10 @@ import (
 
 // serverFilter is the address of the page of servers: what is chosen, in which order, which page of it.
 type serverFilter struct {
-	Search, State, Cluster, Account, Role, Location, Sort string
-	Missing                                               bool
-	Page                                                  int    // from 1; 0 is all of them
-	Edit                                                  string // id of the server whose panel is open
+	Search, State, Cluster, Account, Role, Location, Problem, Sort string
+	Missing                                                        bool
+	Page                                                           int    // from 1; 0 is all of them
+	Edit                                                           string // id of the server whose panel is open
 }
 
 // unassigned is what the filter calls servers without a cluster; no id looks like it.
@@ -25,7 +25,7 @@ const unassigned = "none"
 func serverFilterOf(q url.Values) serverFilter {
 	f := serverFilter{
 		Search: strings.TrimSpace(q.Get("search")), State: q.Get("state"), Cluster: q.Get("cluster"), Account: q.Get("account"),
-		Role: q.Get("role"), Location: q.Get("location"), Sort: q.Get("sort"), Missing: q.Get("missing") == "true", Page: 1, Edit: q.Get("edit"),
+		Role: q.Get("role"), Location: q.Get("location"), Problem: q.Get("problem"), Sort: q.Get("sort"), Missing: q.Get("missing") == "true", Page: 1, Edit: q.Get("edit"),
 	}
 	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 1 {
 		f.Page = n
@@ -35,7 +35,7 @@ func serverFilterOf(q url.Values) serverFilter {
 
 func (f serverFilter) store() store.ServerFilter {
 	o := store.ServerFilter{
-		Search: f.Search, AccountID: f.Account, Role: fleet.Role(f.Role), Location: f.Location, Sort: f.Sort, IncludeMissing: f.Missing,
+		Search: f.Search, AccountID: f.Account, Role: fleet.Role(f.Role), Location: f.Location, Problem: fleet.Problem(f.Problem), Sort: f.Sort, IncludeMissing: f.Missing,
 	}
 	if f.Page > 0 {
 		o.Limit, o.Offset = perPage, (f.Page-1)*perPage
@@ -55,7 +55,7 @@ func (f serverFilter) store() store.ServerFilter {
 func (f serverFilter) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"search": f.Search, "state": f.State, "cluster": f.Cluster, "account": f.Account, "role": f.Role, "location": f.Location,
+		"search": f.Search, "state": f.State, "cluster": f.Cluster, "account": f.Account, "role": f.Role, "location": f.Location, "problem": f.Problem,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -139,6 +139,7 @@ func (d serversData) chips() []chip {
 		{"Role", word(roleOptions(), f.Role), &f.Role},
 		{"Location", f.Location, &f.Location},
 		{"Account", word(d.Owners, f.Account), &f.Account},
+		{"Problem", word(problemOptions(), f.Problem), &f.Problem},
 	} {
 		was := *c.field
 		if was == "" {
@@ -164,6 +165,15 @@ func stateOptions() []option {
 		{string(fleet.Ready), "Ready"},
 		{string(fleet.Unhealthy), "Not Ready"},
 		{string(fleet.Broken), "Install stopped"},
+	}
+}
+
+func problemOptions() []option {
+	return []option{
+		{"", "With or without"},
+		{string(fleet.ProblemUUID), "UUID missing or not unique"},
+		{string(fleet.ProblemGone), "Missing or cancelled, in a cluster"},
+		{string(fleet.ProblemDraft), "Kept as a draft"},
 	}
 }
 

@@ -3,8 +3,10 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -32,6 +34,63 @@ func TestEachFilterIsTakenAwayByItself(t *testing.T) {
 		if q, err := url.ParseQuery(strings.TrimPrefix(attr(c, "href"), "/servers?")); err != nil || len(q) != 3 || q.Has(name) {
 			t.Errorf("the chip of %s leads to %s", name, attr(c, "href"))
 		}
+	}
+}
+
+func TestServersWithAProblemAreFoundAtTheirPlace(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	robot, _ := l.accounts(t)
+	all := manyServers(3)
+	all[1].Location = "HEL1-DC2"
+	l.list(t, robot, all...)
+	for _, v := range all[1:] {
+		must(t, l.store.SetFacts(t.Context(), l.serverNamed(t, v.Name).ID, fleet.Facts{At: time.Now()}))
+	}
+	p := l.get(t, "/servers?problem=uuid&location=HEL1-DC2", http.StatusOK)
+	p.has(t, "box-1", "1–1 of 1", "Problem: UUID missing or not unique", "Location: HEL1-DC2", "server list --location=HEL1-DC2 --problem=uuid",
+		"GET /api/v1/servers?location=HEL1-DC2&problem=uuid")
+	p.hasNot(t, "box-2")
+	if form := fieldsOf(p.form(t, "/servers")); form.Get("problem") != "uuid" || form.Get("location") != "HEL1-DC2" {
+		t.Errorf("the filter has %v", form)
+	}
+	l.get(t, "/servers?problem=draft", http.StatusOK).has(t, "No server matches")
+}
+
+// What the overview has no room for is in the table that its link leads to, and nothing else.
+func TestMoreOfAKindIsInTheTableThatTheOverviewLeadsTo(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	robot, _ := l.accounts(t)
+	const each = 22
+	all := manyServers(5 * each)
+	for i := each; i < 2*each; i++ {
+		all[i].Cancelled = true
+	}
+	l.list(t, robot, all...)
+	cluster := l.prod(t)
+	for i, v := range all {
+		s := l.serverNamed(t, v.Name)
+		switch i / each {
+		case 0:
+			must(t, l.store.SetFacts(t.Context(), s.ID, fleet.Facts{At: time.Now()}))
+		case 1, 2:
+			_, err := l.store.Assign(t.Context(), s.ID, fleet.Assignment{ClusterID: cluster.ID, Role: fleet.Worker, Draft: i/each == 2})
+			must(t, err)
+		case 3:
+			must(t, l.store.SetState(t.Context(), s.ID, fleet.Known, fleet.Unhealthy))
+		}
+	}
+	var led []string
+	for _, a := range l.get(t, "/", http.StatusOK).tags("a") {
+		if textOf(a) != "2 more like these" {
+			continue
+		}
+		led = append(led, attr(a, "href"))
+		l.get(t, attr(a, "href"), http.StatusOK).has(t, "1–22 of 22")
+	}
+	if want := []string{"/servers?missing=true&state=unhealthy", "/servers?problem=gone", "/servers?problem=uuid", "/servers?problem=draft"}; !slices.Equal(led, want) {
+		t.Errorf("led to %q, want %q", led, want)
 	}
 }
 
@@ -192,6 +251,7 @@ func TestTheTableInABrowser(t *testing.T) {
 	robot, _ := l.accounts(t)
 	l.list(t, robot, manyServers(60)...)
 	b := l.tab(t, webtest.Options{}, "/servers")
+	webtest.Eval[bool](b, `document.getElementById("as-commands").open = true`)
 	b.Click("#filter-search")
 	b.Keys("box-1")
 	b.Until("the table is filtered", `document.querySelector(".pager").innerText.includes("1–11 of 11")`)
@@ -199,6 +259,10 @@ func TestTheTableInABrowser(t *testing.T) {
 	b.Until("the table is filtered again", `document.querySelector(".pager").innerText.includes("1–1 of 1")`)
 	if !webtest.Eval[bool](b, `document.activeElement.id === "filter-search" && document.activeElement.value === "box-12" && location.search === "?search=box-12"`) {
 		t.Errorf("the focus, or what was typed, is gone; at %s", b.Path())
+	}
+	if !webtest.Eval[bool](b, `document.querySelector("#export-links a").search.includes("search=box-12") && document.getElementById("as-commands").open &&
+		document.getElementById("as-cli-0").innerText.includes("--search=box-12") && !document.querySelector("#as-list [data-copy]").hidden`) {
+		t.Error("the export, or the commands, are those of another filter")
 	}
 	b.Go("/servers?search=box-1")
 	b.Click("tbody tr:nth-child(2) .choose input")

@@ -63,6 +63,7 @@ func (s *site) settingsWith(r *http.Request, made *madeToken) (view, error) {
 		sheet: func() (sheet, error) { return tokenSheet(d.Tokens), nil },
 		same: []command{
 			{"Print the versions of this program", "version", "GET /api/v1/version"},
+			{"Test the public address", "address check", "POST /api/v1/address/check"},
 			{"Show the SSH key of rescue systems", "ssh-key show", "GET /api/v1/ssh-key"},
 			{"List the API tokens", "token list", "GET /api/v1/tokens"},
 			{"Make an API token", "token create NAME", `POST /api/v1/tokens {"name": "NAME"}`},

@@ -12,7 +12,7 @@
     if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     const to = new URL(link.href);
-    htmx.ajax("GET", to.pathname + to.search, { target: "#servers-table", select: "#servers-table", swap: "outerHTML", selectOOB: "#stream" }).then(() => {
+    htmx.ajax("GET", to.pathname + to.search, { target: "#servers-table", select: "#servers-table", swap: "outerHTML", selectOOB: "#stream,#export-links,#as-list" }).then(() => {
       history.replaceState(history.state, "", to.pathname + to.search);
       (document.querySelector("#server-edit input:not([type=hidden])") ?? document.querySelector(to.hash + " th a"))?.focus();
     });
