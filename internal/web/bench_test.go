@@ -69,7 +69,7 @@ func BenchmarkWebPages(b *testing.B) {
 		h.ServeHTTP(w, r)
 		return w
 	}
-	for _, path := range []string{"/servers", "/servers?search=server-1&sort=-location&page=3", "/servers?state=known&cluster=none", "/"} {
+	for _, path := range []string{"/servers", "/servers?search=server-1&sort=-location&page=3", "/servers?state=known&cluster=none", "/servers?problem=uuid", "/search?q=S1234", "/"} {
 		b.Run(strings.Trim(strings.ReplaceAll(path, "/", "_"), "?"), func(b *testing.B) {
 			page := ask(mux, path)
 			if page.Code != http.StatusOK {

@@ -170,10 +170,10 @@ func stateOptions() []option {
 
 func problemOptions() []option {
 	return []option{
-		{"", "With or without"},
-		{string(fleet.ProblemUUID), "UUID missing or not unique"},
-		{string(fleet.ProblemGone), "Missing or cancelled, in a cluster"},
-		{string(fleet.ProblemDraft), "Kept as a draft"},
+		{"", "Any or none"},
+		{string(fleet.ProblemUUID), "Bad UUID"},
+		{string(fleet.ProblemGone), "Missing or cancelled"},
+		{string(fleet.ProblemDraft), "Draft"},
 	}
 }
 

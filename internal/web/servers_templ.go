@@ -34,7 +34,7 @@ func serversPage(d serversData) templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"head\"><h1>Servers</h1><a class=\"button\" href=\"/servers/add\">Add a server by hand</a> ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"head\"><h1>Servers</h1><a class=\"button\" href=\"/servers/add\">Add a server</a> ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -83,7 +83,7 @@ func serversFilter(d serversData) templ.Component {
 			templ_7745c5c3_Var2 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<form class=\"filter\" role=\"search\" method=\"get\" action=\"/servers\" hx-get=\"/servers\" hx-trigger=\"input changed delay:250ms from:#filter-search, change, submit\" hx-target=\"#servers-table\" hx-select=\"#servers-table\" hx-select-oob=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<form class=\"filter servers-filter\" role=\"search\" method=\"get\" action=\"/servers\" hx-get=\"/servers\" hx-trigger=\"input changed delay:250ms from:#filter-search, change, submit\" hx-target=\"#servers-table\" hx-select=\"#servers-table\" hx-select-oob=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -48,7 +48,7 @@ func TestServersWithAProblemAreFoundAtTheirPlace(t *testing.T) {
 		must(t, l.store.SetFacts(t.Context(), l.serverNamed(t, v.Name).ID, fleet.Facts{At: time.Now()}))
 	}
 	p := l.get(t, "/servers?problem=uuid&location=HEL1-DC2", http.StatusOK)
-	p.has(t, "box-1", "1–1 of 1", "Problem: UUID missing or not unique", "Location: HEL1-DC2", "server list --location=HEL1-DC2 --problem=uuid",
+	p.has(t, "box-1", "1–1 of 1", "Problem: Bad UUID", "Location: HEL1-DC2", "server list --location=HEL1-DC2 --problem=uuid",
 		"GET /api/v1/servers?location=HEL1-DC2&problem=uuid")
 	p.hasNot(t, "box-2")
 	if form := fieldsOf(p.form(t, "/servers")); form.Get("problem") != "uuid" || form.Get("location") != "HEL1-DC2" {
