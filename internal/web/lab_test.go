@@ -81,7 +81,7 @@ func (l *lab) newBrowser(t testing.TB) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &http.Client{Jar: jar, Timeout: 10 * time.Second}
+	return &http.Client{Jar: jar, Timeout: time.Minute}
 }
 
 func (l *lab) login(t testing.TB, with string) {
