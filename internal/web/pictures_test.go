@@ -35,6 +35,9 @@ func TestEveryPageFitsItsScreen(t *testing.T) {
 			if wide := webtest.Eval[int](b, "document.documentElement.scrollWidth"); wide > screen {
 				t.Errorf("%s, %s: the page is %d wide, the screen %d: %s", path, name, wide, screen, webtest.Eval[string](b, fmt.Sprintf(widest, screen)))
 			}
+			if thin := webtest.Eval[string](b, squeezed); thin != "" {
+				t.Errorf("%s, %s: text is squeezed into columns: %s", path, name, thin)
+			}
 			file := slug(path, l.ids(t))
 			if dir != "" && !seen[file] {
 				b.Shot(filepath.Join(dir, file+"-"+name+".webp"))
@@ -47,6 +50,19 @@ func TestEveryPageFitsItsScreen(t *testing.T) {
 // widest names the elements that stick out.
 const widest = `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > %d + 1 && !e.closest(".scroll, pre"))
   .slice(0, 5).map((e) => e.tagName + "." + e.className + " " + Math.round(e.getBoundingClientRect().right)).join(", ")`
+
+// squeezed names the elements whose text runs down the page, a word or less in a line.
+const squeezed = `(() => {
+  const found = [], texts = document.createTreeWalker(document.getElementById("main") ?? document.body, NodeFilter.SHOW_TEXT);
+  for (let n; (n = texts.nextNode()) && found.length < 5; ) {
+    if (n.data.trim().length < 12 || !n.parentElement.checkVisibility() || n.parentElement.closest("pre, svg")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(n);
+    const box = range.getBoundingClientRect();
+    if (box.width > 0 && box.width < 72 && box.height > 90) found.push(n.parentElement.tagName + ": " + n.data.trim().slice(0, 40));
+  }
+  return found.join(", ");
+})()`
 
 var unnamed = regexp.MustCompile(`[^a-z0-9]+`)
 
