@@ -366,14 +366,14 @@ func palette(address string) templ.Component {
 			templ_7745c5c3_Var16 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<dialog id=\"palette\" class=\"palette\" aria-label=\"Search and commands\"><form role=\"search\" method=\"get\" action=\"/search\" id=\"palette-form\"><label for=\"palette-words\" class=\"visually-hidden\">Search, or say what to do</label> <input id=\"palette-words\" type=\"text\" enterkeyhint=\"search\" name=\"q\" role=\"combobox\" aria-expanded=\"true\" aria-autocomplete=\"list\" aria-controls=\"palette-hits\" placeholder=\"Search, or say what to do: install db-1\" autocomplete=\"off\" autocapitalize=\"off\" spellcheck=\"false\"></form><form id=\"palette-do\" method=\"post\" hidden><input type=\"hidden\" name=\"next\" value=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<dialog id=\"palette\" class=\"palette\" aria-label=\"Search and commands\"><form role=\"search\" method=\"get\" action=\"/search\" id=\"palette-form\"><label for=\"palette-words\" class=\"visually-hidden\">Search, or say what to do</label> <input id=\"palette-words\" type=\"text\" enterkeyhint=\"search\" name=\"q\" role=\"combobox\" aria-expanded=\"true\" aria-autocomplete=\"list\" aria-controls=\"palette-hits\" placeholder=\"Search, or say what to do: install db-1\" autocomplete=\"off\" autocapitalize=\"off\" spellcheck=\"false\"></form><form id=\"palette-do\" method=\"post\" hidden><input type=\"hidden\" id=\"palette-next\" name=\"next\" value=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var17 string
 		templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(address)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `search.templ`, Line: 90, Col: 93}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `search.templ`, Line: 90, Col: 111}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 		if templ_7745c5c3_Err != nil {

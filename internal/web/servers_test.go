@@ -261,8 +261,9 @@ func TestTheTableInABrowser(t *testing.T) {
 		t.Errorf("the focus, or what was typed, is gone; at %s", b.Path())
 	}
 	if !webtest.Eval[bool](b, `document.querySelector("#export-links a").search.includes("search=box-12") && document.getElementById("as-commands").open &&
-		document.getElementById("as-cli-0").innerText.includes("--search=box-12") && !document.querySelector("#as-list [data-copy]").hidden`) {
-		t.Error("the export, or the commands, are those of another filter")
+		document.getElementById("as-cli-0").innerText.includes("--search=box-12") && !document.querySelector("#as-list [data-copy]").hidden &&
+		document.getElementById("theme-next").value === "/servers?search=box-12" && document.getElementById("palette-next").value === "/servers?search=box-12"`) {
+		t.Error("the export, the commands, or where forms lead back to, are those of another filter")
 	}
 	b.Go("/servers?search=box-1")
 	b.Click("tbody tr:nth-child(2) .choose input")
