@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // DiskPolicy says what an install may overwrite without asking. What it may not, it asks for by serial number.
 type DiskPolicy string
@@ -56,6 +60,17 @@ func (b BootMethod) Check() error {
 		return nil
 	}
 	return Errorf(Invalid, "unknown boot method %q", b).WithHint("use %s, %s or %s", BootImage, BootKexec, BootAuto)
+}
+
+// CheckImageSHA256 refuses what is no checksum of an image file; "" is one that nobody knows.
+func CheckImageSHA256(sum string) error {
+	if sum == "" {
+		return nil
+	}
+	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size {
+		return Errorf(Invalid, "SHA-256 of the image %q is not 64 hex digits", sum).WithHint("sha256sum FILE prints it; leave it out if you do not know it")
+	}
+	return nil
 }
 
 // Installed is what an install of ours wrote last on a server. The zero value: nothing.

@@ -31,11 +31,12 @@ type InstallOptions struct {
 	ImageSHA256 string `json:"imageSHA256,omitempty"`
 }
 
-func (o InstallOptions) check() error {
+// Check refuses options that contradict each other or mean nothing, before anything changes.
+func (o InstallOptions) Check() error {
 	if o.Wipe && o.DiskPolicy != "" && o.DiskPolicy != fleet.WipeAll {
 		return fleet.Errorf(fleet.Invalid, "wipe and the disk policy %s contradict each other", o.DiskPolicy).WithHint("leave out one of them")
 	}
-	return cmp.Or(o.DiskPolicy.Check(), o.Delivery.Check(), o.Boot.Check())
+	return cmp.Or(o.DiskPolicy.Check(), o.Delivery.Check(), o.Boot.Check(), fleet.CheckImageSHA256(o.ImageSHA256))
 }
 
 // policy is what may be overwritten on the server's disk without asking.
@@ -49,7 +50,7 @@ func (o InstallOptions) policy(s fleet.Server, c fleet.Cluster) fleet.DiskPolicy
 // Install puts Talos on a server and makes it a node of its cluster. Everything that can be wrong with the
 // records is refused here, before anything changes.
 func (o *Operations) Install(ctx context.Context, actor, ref string, options InstallOptions) (fleet.Operation, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return fleet.Operation{}, err
 	}
 	s, err := o.Store.Server(ctx, ref)

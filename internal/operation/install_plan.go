@@ -106,7 +106,7 @@ type ShorterPlan struct {
 // PlanInstalls forecasts installs of these servers, by name or id, in this order. Nothing is changed, and no machine or
 // provider is asked. What would refuse an install is told with it and is no error; fleet.NotFound for an unknown server.
 func (o *Operations) PlanInstalls(ctx context.Context, refs []string, options InstallOptions) (InstallPlan, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return InstallPlan{}, err
 	}
 	in, err := o.planInput(ctx, refs, options)

@@ -69,7 +69,7 @@ func (s PreviewScript) Line() string {
 // DryRunInstall says what an install of the server would do. Nothing is changed by it, and nobody is asked: not the
 // machine, its provider, nor the image factory.
 func (o *Operations) DryRunInstall(ctx context.Context, ref string, options InstallOptions) (InstallPreview, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return InstallPreview{}, err
 	}
 	s, err := o.Store.Server(ctx, ref)

@@ -161,9 +161,7 @@ func (s *site) clusterData(ctx context.Context, ref string) (d clusterData, err 
 func (s *site) lostWith(ctx context.Context, c fleet.Cluster) (string, error) {
 	lost := []string{"the secrets of " + c.Name}
 	patches := 0
-	for _, of := range []manage.LayerRef{
-		{Scope: fleet.ScopeCluster, Owner: c.ID}, {Scope: fleet.ScopeRole, Owner: c.ID, Role: fleet.ControlPlane}, {Scope: fleet.ScopeRole, Owner: c.ID, Role: fleet.Worker},
-	} {
+	for _, of := range clusterLayers(c.ID) {
 		l, draft, err := s.Manager.Layer(ctx, of)
 		if err != nil {
 			return "", err
@@ -184,6 +182,13 @@ func (s *site) lostWith(ctx context.Context, c fleet.Cluster) (string, error) {
 		lost = append(lost, count(own, "rule")+" for labels and taints")
 	}
 	return strings.Join(lost, ", "), err
+}
+
+// clusterLayers are the layers of patches that a cluster has of its own.
+func clusterLayers(cluster string) []manage.LayerRef {
+	return []manage.LayerRef{
+		{Scope: fleet.ScopeCluster, Owner: cluster}, {Scope: fleet.ScopeRole, Owner: cluster, Role: fleet.ControlPlane}, {Scope: fleet.ScopeRole, Owner: cluster, Role: fleet.Worker},
+	}
 }
 
 func addressesOf(nodes []fleet.Server) map[string][]string {

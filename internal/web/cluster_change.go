@@ -8,24 +8,13 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 	"github.com/talos-manager/talos-manager/internal/manage"
 )
 
-// clusterPlan is what a change of a cluster would do to machine configs, to read.
+// clusterPlan is what a change of a cluster would do to machine configs.
 type clusterPlan struct {
-	Changes   []plannedChange
-	Unchanged int
-	Broken    []manage.BrokenGroup
-	Problem   string // why there is no plan
-	Hint      string
-}
-
-// plannedChange is a change that servers have in common.
-type plannedChange struct {
-	Servers []string
-	Summary string // what a node does with it, "" where none runs
-	Diff    string
+	Plan    manage.Plan
+	Problem notice // why there is none
 }
 
 // changeFrom reads what a form changes: fields that it does not have stay as they are.
@@ -80,29 +69,15 @@ func (s *site) planOf(r *http.Request, c fleet.Cluster) *clusterPlan {
 	}
 	change, err := changeFrom(r.URL.Query())
 	if err == nil {
-		var p manage.Plan
-		p, err = s.Manager.Plan(r.Context(), manage.Change{Cluster: &manage.ClusterUpdate{Cluster: c.ID, ClusterChange: change}}, manage.PlanOptions{})
+		var out clusterPlan
+		out.Plan, err = s.Manager.Plan(r.Context(), manage.Change{Cluster: &manage.ClusterUpdate{Cluster: c.ID, ClusterChange: change}}, manage.PlanOptions{})
 		if err == nil {
-			return planToRead(p)
+			return &out
 		}
 	}
 	n := noticeOf(err)
-	return &clusterPlan{Problem: n.Text, Hint: n.Hint}
-}
-
-func planToRead(p manage.Plan) *clusterPlan {
-	out := &clusterPlan{Unchanged: len(p.Unchanged), Broken: p.Broken}
-	for _, g := range p.Groups {
-		change := plannedChange{Diff: diff.Text(g.Diff, g.Verdict)}
-		if g.Verdict != nil {
-			change.Summary = g.Verdict.Summary()
-		}
-		for _, v := range g.Servers {
-			change.Servers = append(change.Servers, v.Name)
-		}
-		out.Changes = append(out.Changes, change)
-	}
-	return out
+	n.Hint = upper(n.Hint)
+	return &clusterPlan{Problem: n}
 }
 
 // proposed is what a field of a change stands at: what a plan was asked for, or what is recorded.

@@ -34,7 +34,7 @@ type versionsData struct {
 type draftRow struct {
 	What string
 	Why  string
-	Href string // "" where no page has it
+	Href string
 }
 
 // clusterVersions is the page of a cluster's versions.
@@ -125,7 +125,7 @@ func (s *site) draftsOf(ctx context.Context, b clusterBase) ([]draftRow, error) 
 		shared := l.Scope == fleet.ScopeConfig && l.Owner == config
 		server := l.Scope == fleet.ScopeServer && slices.ContainsFunc(b.Nodes, func(v fleet.Server) bool { return v.ID == l.Owner })
 		if own || shared || server {
-			rows = append(rows, draftOf(l, server))
+			rows = append(rows, draftOf(l))
 		}
 	}
 	for _, v := range b.Nodes {
@@ -136,13 +136,10 @@ func (s *site) draftsOf(ctx context.Context, b clusterBase) ([]draftRow, error) 
 	return rows, nil
 }
 
-func draftOf(l manage.Draft, server bool) draftRow {
-	row := draftRow{What: l.What, Why: "Saved, and in effect nowhere until it is published"}
+func draftOf(l manage.Draft) draftRow {
+	row := draftRow{What: l.What, Why: "Saved, and in effect nowhere until it is published", Href: layerPage(l.LayerRef, "", nil)}
 	if l.Stale {
 		row.Why = "What it was made on was changed since: save it again before it is published"
-	}
-	if server {
-		row.Href = "/servers/" + l.Owner
 	}
 	return row
 }

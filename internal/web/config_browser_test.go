@@ -43,4 +43,20 @@ func TestAPatchIsWrittenInTheEditor(t *testing.T) {
 	b.Says("The machine configs of 3 servers change", "fabric-cp-1", "vm.max_map_count", "Nothing is saved yet")
 	b.Press("Save it for 3 servers")
 	b.Says("Saved: Add patch sysctls")
+
+	// What is typed stands beside what is saved, in the same editor.
+	b.Go("/configs/" + f.config.ID + "/edit?patch=sysctls&line=1")
+	b.Until("the editor is there", inEditor(".cm-content"))
+	b.Press("Beside what is saved")
+	b.Until("there are two texts", inEditor(".cm-merge-a .cm-content")+`?.textContent.includes("262144")`)
+	b.Keys("# first\r")
+	b.Until("it can be typed into", `document.querySelector("#patch-text").value.startsWith("# first\n")`)
+	b.Keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	b.Keys("machine: {sysctls: {vm.max_map_count: '300000'")
+	b.Until("the difference is marked", inEditor(".cm-merge-b .cm-changedText")+` && document.querySelector("#patch-text").value.includes("300000")`)
+	b.Axe()
+	b.Press("Beside what is saved")
+	b.Until("the editor is alone, with what was typed", `!`+inEditor(".cm-merge-a")+` && `+inEditor(".cm-content")+`.textContent.includes("300000")`)
+	b.Keys("z", chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	b.Until("it can be undone still", `!document.querySelector("#patch-text").value.includes("300000")`)
 }

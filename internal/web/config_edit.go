@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -24,6 +23,7 @@ type configEditData struct {
 	Versions  []string    // of Talos that it is written for, the oldest first
 	Server    string      // name of the one whose values are shown; "" for none
 	Variables []manage.VariableValue
+	Line      int // that a refusal led to; 0: none
 }
 
 type secretsKey struct{}
@@ -46,12 +46,13 @@ func (s *site) configEdit(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	s.exampleValues(ctx, &d)
+	d.Line, _ = strconv.Atoi(r.FormValue("line"))
 	v := h.view(cmp.Or(d.Patch.Name, "New patch"), configEditPage(d), patchCommands(d)...)
 	v.address = editAddress(h, d.Patch.Name, d.OfDraft)
 	if d.New {
 		v.address = h.at("/edit")
 	}
-	v.scripts = []string{"editor.min.js"}
+	v.scripts, v.edits = []string{"editor.min.js"}, d.edited(ctx)
 	return v, nil
 }
 
@@ -129,33 +130,39 @@ func (s *site) editAgain(w http.ResponseWriter, r *http.Request) error {
 	return s.show(w, r, http.StatusOK, v)
 }
 
-// Errors name a patch and a place in it so: `config base, patch "all": line 5, column 14: machine.network…: …`
-// (internal/machineconfig says it, internal/manage keeps it).
-var placeOfError = regexp.MustCompile(`patch "([^"]+)": line (\d+)(?:, column (\d+))?: `)
-
-// refusedLine is a line of what was typed that a refusal names, with those around it.
+// refusedLine is a line that a refusal names, or one around it.
 type refusedLine struct {
 	Number int
 	Text   string
 	Here   bool
 }
 
-// refusedLines are the lines around the place that the page's notice names, of what was typed into the editor.
-func refusedLines(ctx context.Context) []refusedLine {
-	n, told := noticeFrom(ctx)
-	if !told || !refused(ctx, "patch") {
-		return nil
+// line is the one that the page's notice names of what was typed, or that a refusal elsewhere led to; 0 for none.
+func (d configEditData) line(ctx context.Context) int {
+	if !refused(ctx, "patch") {
+		return d.Line
 	}
-	m := placeOfError.FindStringSubmatch(n.Text)
-	if m == nil || m[1] != typed(ctx, "patch", "name", "") {
-		return nil
+	n, _ := noticeFrom(ctx)
+	edited := d.edited(ctx)
+	for _, p := range placesIn(n.Text) {
+		if p.isOf(edited.Layer, edited.Name) {
+			return p.Line
+		}
 	}
-	at, _ := strconv.Atoi(m[2])
-	return linesAround(typed(ctx, "patch", "text", ""), at)
+	return 0
 }
 
+// edited is the patch that the page is the editor of, as errors name it.
+func (d configEditData) edited(ctx context.Context) editedPatch {
+	return d.patchOf(typed(ctx, "patch", "name", d.Patch.Name))
+}
+
+// linesAround are some lines of a text; none if it has no such line.
 func linesAround(text string, at int) []refusedLine {
 	const around = 2
+	if at == 0 {
+		return nil
+	}
 	lines := strings.Split(plainText(text), "\n")
 	var out []refusedLine
 	for i := max(1, at-around); i <= min(len(lines), at+around); i++ {

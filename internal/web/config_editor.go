@@ -191,6 +191,8 @@ type problem struct {
 	Instead  string `json:"instead"` // what to write, "" where nothing is known
 	Servers  string `json:"servers"` // that it would break; "" for a finding about the text alone
 	Patch    string `json:"patch"`   // another patch that it shows in
+	Where    string `json:"where"`   // the place in that, in words
+	Href     string `json:"href"`    // leads there; "" if nobody knows whose patch it is
 }
 
 // checkConfig says what is wrong with what is typed: of the text alone, and on every server that would get it.
@@ -261,33 +263,35 @@ func (s *site) refusals(ctx context.Context, c configChange) ([]problem, error) 
 	if fleet.KindOf(err) == fleet.Internal {
 		return nil, err
 	}
+	h := configHead{Ref: c.ref}
+	if err := s.nameLayer(ctx, &h); err != nil {
+		return nil, err
+	}
+	edited := h.patchOf(c.value("name"))
 	broken, several := errors.AsType[*manage.Breaks](err)
 	if !several {
-		return []problem{problemOf(err.Error(), fleet.HintOf(err), "", c.value("name"))}, nil
+		return []problem{problemOf(err.Error(), fleet.HintOf(err), "", edited)}, nil
 	}
 	var out []problem
 	for _, g := range broken.Groups {
-		out = append(out, problemOf(g.Reason, g.Hint, fewServers(g.Servers), c.value("name")))
+		out = append(out, problemOf(g.Reason, g.Hint, some(g.Servers, planNames), edited))
 	}
 	return out, nil
 }
 
 // problemOf finds the place that an error names.
-func problemOf(text, hint, servers, patch string) problem {
+func problemOf(text, hint, servers string, edited editedPatch) problem {
 	p := problem{Severity: string(schema.Error), Message: upper(text), Instead: hint, Servers: servers}
-	at := placeOfError.FindStringSubmatchIndex(text)
-	if at == nil {
+	all := placesIn(text)
+	if len(all) == 0 {
 		return p
 	}
-	p.Message = text[at[1]:]
-	if name := text[at[2]:at[3]]; name != patch {
-		p.Patch = name
-		p.Message += " (" + text[at[0]:at[1]-2] + ")"
+	at := all[0]
+	p.Message = strings.TrimPrefix(text[at.to:], ": ")
+	if !at.isOf(edited.Layer, edited.Name) {
+		p.Patch, p.Where, p.Href = at.Patch, upper(text[at.from:at.to]), at.href()
 		return p
 	}
-	p.Line, _ = strconv.Atoi(text[at[4]:at[5]])
-	if p.Column = 1; at[6] >= 0 {
-		p.Column, _ = strconv.Atoi(text[at[6]:at[7]])
-	}
+	p.Line, p.Column = at.Line, at.Column
 	return p
 }

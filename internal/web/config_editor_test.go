@@ -43,6 +43,7 @@ type editorAnswers struct {
 	Problems []struct {
 		Line, Column                               int
 		Severity, Message, Instead, Servers, Patch string
+		Where, Href                                string
 	}
 }
 

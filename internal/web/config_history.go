@@ -150,9 +150,9 @@ func patchDiffTitle(p manage.PatchDiff) string {
 }
 
 // patchDiffLines are the lines of both texts, of long stretches that are the same only the ends.
-func patchDiffLines(p manage.PatchDiff) []lineOfDiff {
+func patchDiffLines(p manage.PatchDiff) []diffLine {
 	const around = 3
-	var out []lineOfDiff
+	var out []diffLine
 	near := func(i int) bool {
 		for j := max(0, i-around); j <= min(len(p.Lines)-1, i+around); j++ {
 			if p.Lines[j].Op != "" {
@@ -164,7 +164,7 @@ func patchDiffLines(p manage.PatchDiff) []lineOfDiff {
 	left := 0
 	skipped := func() {
 		if left > 0 {
-			out = append(out, lineOfDiff{"skipped", "… " + count(left, "line") + " the same"})
+			out = append(out, diffLine{"note", "… " + count(left, "line") + " the same"})
 		}
 		left = 0
 	}
@@ -176,11 +176,11 @@ func patchDiffLines(p manage.PatchDiff) []lineOfDiff {
 		skipped()
 		switch l.Op {
 		case diff.Added:
-			out = append(out, lineOfDiff{"added", "+ " + l.Text})
+			out = append(out, diffLine{"added", "+ " + l.Text})
 		case diff.Removed:
-			out = append(out, lineOfDiff{"removed", "- " + l.Text})
+			out = append(out, diffLine{"removed", "- " + l.Text})
 		default:
-			out = append(out, lineOfDiff{"", "  " + l.Text})
+			out = append(out, diffLine{"", "  " + l.Text})
 		}
 	}
 	skipped()

@@ -807,7 +807,7 @@ func configPatchDiff(p manage.PatchDiff, i int) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(p.Lines) > 0 {
-			templ_7745c5c3_Err = configDiffText(patchDiffLines(p), "What changed in patch "+p.Name).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = diffBox(patchDiffLines(p), "What changed in patch "+p.Name).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

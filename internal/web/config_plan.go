@@ -2,10 +2,13 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
-	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
+	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/manage"
 )
 
@@ -16,6 +19,8 @@ type configPlanData struct {
 	Plan    manage.Plan
 	Preview *manage.Preview // for the server that was chosen
 	Server  string
+	Patches []patchSides // that change, before and after
+	Running *manage.Plan // compared with what the nodes run; nil: they were not asked
 }
 
 // planConfig shows what a change does to the config of every server that uses the layer. One that would break a server
@@ -34,6 +39,9 @@ func (s *site) planConfig(w http.ResponseWriter, r *http.Request) error {
 		return s.again(w, r, s.pageOf(c.do), err)
 	}
 	d := configPlanData{Change: c}
+	if d.Patches, err = s.patchesBeside(ctx, c, contents); err != nil {
+		return err
+	}
 	if d.configHead, err = s.layer(ctx, c.ref, "/plan"); err != nil {
 		return err
 	}
@@ -48,13 +56,77 @@ func (s *site) planConfig(w http.ResponseWriter, r *http.Request) error {
 		}
 		d.Server, d.Preview = id, &p
 	}
+	if r.PostFormValue("running") == "true" {
+		p, err := s.Manager.Plan(ctx, change, manage.PlanOptions{Running: s.runningUntil(time.Now().Add(askingTakes))})
+		if err != nil {
+			return err
+		}
+		d.Running = &p
+	}
 	v := d.view(
 		c.title(), configPlanPage(d),
 		command{"Plan it", "", `POST /api/v1/plan {"layers": [{"scope": "` + string(d.Ref.Scope) + `", "owner": "` + d.Ref.Owner + `", "patches": []}]}`},
-		command{"See what nodes run instead", "plan --running", `POST /api/v1/plan {"running": true}`},
+		command{"Compare it with what the nodes run", "plan --running", `POST /api/v1/plan {"running": true, "layers": [{"scope": "`+string(d.Ref.Scope)+`", "owner": "`+d.Ref.Owner+`", "patches": []}]}`},
 	)
 	v.address = d.at("")
 	return s.show(w, r, http.StatusOK, v)
+}
+
+// patchesBeside are the patches that change, as they are and as they would be, without secrets.
+func (s *site) patchesBeside(ctx context.Context, c configChange, contents fleet.Contents) ([]patchSides, error) {
+	before, after := c.shown, contents.Clone()
+	if c.do == "publish" || c.do == "revert" {
+		l, _, err := s.Manager.Layer(ctx, c.ref)
+		if err != nil {
+			return nil, err
+		}
+		before = l.Contents
+	}
+	if _, err := s.Manager.Hide(ctx, &before, &after); err != nil {
+		return nil, err
+	}
+	return changedPatches(before, after, c.patch, c.value("name")), nil
+}
+
+// askingTakes is how long a page may take to ask nodes what they run. Of thousands that do not answer, some are not asked.
+const askingTakes = 30 * time.Second
+
+// runningUntil asks nodes what they run, as long as there is time.
+func (s *site) runningUntil(end time.Time) manage.Running {
+	return func(ctx context.Context, v fleet.Server) ([]byte, error) {
+		if time.Now().After(end) {
+			return nil, fleet.Errorf(fleet.Unavailable, "after %s there was no time left to ask it", span(askingTakes)).WithHint("talos-manager plan SERVER --running asks fewer of them")
+		}
+		return s.Operations.RunningConfig(ctx, v)
+	}
+}
+
+// nodes counts the servers of the plan that run as nodes, and can be asked.
+func (d configPlanData) nodes() (n int) {
+	count := func(all []manage.PlanServer) {
+		for _, v := range all {
+			if v.Node {
+				n++
+			}
+		}
+	}
+	count(d.Plan.Unchanged)
+	for _, g := range d.Plan.Groups {
+		count(g.Servers)
+	}
+	return n
+}
+
+// answered says how many nodes told what they run.
+func (d configPlanData) answered() string {
+	silent := 0
+	for _, g := range d.Running.Silent {
+		silent += len(g.Servers)
+	}
+	if silent == 0 {
+		return count(d.nodes(), "node") + " told what they run."
+	}
+	return strconv.Itoa(d.nodes()-silent) + " of " + count(d.nodes(), "node") + " told what they run; the others are compared with what the records gave them."
 }
 
 // changing counts the servers whose configs change.
@@ -73,6 +145,13 @@ func (d configPlanData) rebooting() (n int) {
 		}
 	}
 	return n
+}
+
+// shown is the plan as the page shows it: what could not be made before is not for this change to answer.
+func (d configPlanData) shown() manage.Plan {
+	p := d.Plan
+	p.Broken = nil
+	return p
 }
 
 // sentence says how much the change does.
@@ -100,68 +179,6 @@ func (d configPlanData) verb() string {
 		return "Save it"
 	}
 	return "Save it for " + count(d.changing(), "server")
-}
-
-func groupTone(g manage.PlanGroup) tone {
-	switch {
-	case g.Verdict == nil:
-		return ok
-	case g.Verdict.Refused != "":
-		return broken
-	case g.Verdict.Reboots || g.Verdict.Pending:
-		return attention
-	}
-	return ok
-}
-
-func groupEffect(g manage.PlanGroup) string {
-	if g.Verdict == nil {
-		return "They have no config that works so far."
-	}
-	return g.Verdict.Summary()
-}
-
-// lineOfDiff is a line of a diff as it is written for people.
-type lineOfDiff struct{ Class, Text string }
-
-// linesOfDiff are what differs, without the sentence at the end.
-func linesOfDiff(g manage.PlanGroup) []lineOfDiff {
-	text := diff.Text(g.Diff, g.Verdict)
-	if g.Verdict != nil {
-		text = strings.TrimSuffix(text, g.Verdict.Summary()+"\n")
-	}
-	var out []lineOfDiff
-	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
-		out = append(out, lineOfDiff{Class: classOf(line), Text: line})
-	}
-	return out
-}
-
-func classOf(line string) string {
-	switch rest := strings.TrimLeft(line, " "); {
-	case strings.HasPrefix(rest, "+"):
-		return "added"
-	case strings.HasPrefix(rest, "-"):
-		return "removed"
-	}
-	return ""
-}
-
-func planNames(servers []manage.PlanServer) []string {
-	names := make([]string, len(servers))
-	for i, v := range servers {
-		names[i] = v.Name
-	}
-	return names
-}
-
-// fewServers names a few, and how many more there are.
-func fewServers(names []string) string {
-	const few = 8
-	if len(names) <= few+1 {
-		return strings.Join(names, ", ")
-	}
-	return strings.Join(names[:few], ", ") + " and " + count(len(names)-few, "more server")
 }
 
 // tried names the server of the preview.

@@ -22,7 +22,7 @@ func TestAPatchIsSavedAfterALookAtWhatItChanges(t *testing.T) {
 	at := "/configs/" + f.config.ID
 	l.get(t, at, http.StatusOK).has(t, "No patches yet", "Used by 3 servers of fabric")
 	p := l.submit(t, l.get(t, at+"/edit", http.StatusOK), at+"/plan", url.Values{"name": {"sysctls"}, "text": {strings.ReplaceAll(sysctls, "\n", "\r\n")}, "why": {"elasticsearch"}}, http.StatusOK)
-	p.has(t, "Nothing is saved yet", "The machine configs of 3 servers change; no node would reboot", "fabric-worker-1, fabric-worker-2", "fabric-cp-1", "vm.max_map_count")
+	p.has(t, "Nothing is saved yet", "The machine configs of 3 servers change; no node would reboot", "fabric-cp-1", "fabric-worker-1", "fabric-worker-2", "vm.max_map_count")
 	l.get(t, at, http.StatusOK).has(t, "No patches yet")
 	look := l.submitForm(t, p, "preview-form", at+"/plan", url.Values{"server": {f.servers[1].ID}})
 	look.has(t, "The config that fabric-worker-1 would get", `config fabric-base, patch "sysctls"`)
@@ -60,7 +60,7 @@ func TestAnEditThatWouldBreakServersIsRefusedWithItsLine(t *testing.T) {
 	at := "/configs/" + f.config.ID
 	wrong := "machine:\n  network:\n    interfaces:\n      - interface: eth0\n        mtu: plenty\n"
 	p := l.submit(t, l.get(t, at+"/edit", http.StatusOK), at+"/plan", url.Values{"name": {"net"}, "text": {wrong}}, http.StatusUnprocessableEntity)
-	p.has(t, "would break all 3 servers that use it", `patch "net": line 5, column 14: machine.network.interfaces[0].mtu`, "or keep it as a draft", "mtu: plenty")
+	p.has(t, "would break all 3 servers that use it", `config fabric-base, patch "net": line 5, column 14`, "machine.network.interfaces[0].mtu", "or keep it as a draft", "mtu: plenty")
 	if here := p.all(hasClass("here")); len(here) != 1 || textOf(here[0]) != "5 mtu: plenty" {
 		t.Errorf("the refused line is not shown: %v", here)
 	}
@@ -74,6 +74,72 @@ func TestAnEditThatWouldBreakServersIsRefusedWithItsLine(t *testing.T) {
 	p = l.submit(t, p, at+"/discard", nil, http.StatusOK)
 	p.has(t, "The draft was thrown away")
 	p.hasNot(t, "A draft is kept")
+}
+
+// A change may break what another layer's patch makes of it: the refusal leads to that patch, and to its line.
+func TestARefusalLeadsToTheLineOfAnotherPatch(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	f := l.fabric(t, "fabric")
+	m := l.app.Manager
+	_, err := m.SetVariable(t.Context(), "admin", f.layer(), "mtu", "1400", manage.Save{})
+	must(t, err)
+	cluster := manage.LayerRef{Scope: fleet.ScopeCluster, Owner: "fabric"}
+	_, err = m.AddPatch(t.Context(), "admin", cluster, fleet.Patch{Name: "lan", Text: "# the network\nmachine:\n  network:\n    interfaces:\n      - interface: eth0\n        mtu: ${mtu}\n"}, -1, manage.Save{})
+	must(t, err)
+	at := "/configs/" + f.config.ID
+	form := url.Values{"do": {"variable"}, "form": {"variable"}, "name": {"mtu"}, "value": {"plenty"}}
+	r, err := l.browser.PostForm(l.server.URL+at+"/plan", form)
+	p := l.read(t, r, err, http.StatusUnprocessableEntity)
+	p.has(t, `cluster fabric, patch "lan": line 6`)
+	links := p.all(func(n *html.Node) bool { return n.Data == "a" && strings.Contains(textOf(n), `patch "lan"`) })
+	if len(links) != 1 {
+		t.Fatalf("%d links lead to the line", len(links))
+	}
+	edit := l.get(t, attr(links[0], "href"), http.StatusOK)
+	edit.has(t, "Patch lan", "Cluster fabric")
+	if here := edit.all(hasClass("here")); len(here) != 1 || textOf(here[0]) != "6 mtu: ${mtu}" {
+		t.Errorf("the line is not shown: %v", here)
+	}
+	if attr(edit.byID("patch-text"), "data-line") != "6" {
+		t.Error("the editor is not told the line")
+	}
+	// The editor says the same as one types: here a patch of the config that is fine by itself.
+	_, err = m.UpdatePatch(t.Context(), "admin", cluster, "lan", func(p *fleet.Patch) { p.Text = strings.ReplaceAll(p.Text, "${mtu}", "1500") }, manage.Save{})
+	must(t, err)
+	p = l.submit(t, l.get(t, at+"/edit", http.StatusOK), at+"/plan", url.Values{"name": {"lan"}, "text": {"machine:\n  network: [\n"}}, http.StatusUnprocessableEntity)
+	if here := p.all(hasClass("here")); len(here) != 1 {
+		t.Errorf("of two patches with one name, the one that was typed is not found: %v", here)
+	}
+	if n := len(p.all(func(n *html.Node) bool { return attr(n, "href") == "#patch-line" })); n == 0 {
+		t.Error("the refusal does not lead to the line on this page")
+	}
+}
+
+// Before a save, the plan shows the patch itself, and compares with what nodes run for who asks: those that cannot be
+// asked are named.
+func TestAPlanIsComparedWithWhatNodesRun(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	f := l.fabric(t, "fabric")
+	l.patch(t, f, fleet.Patch{Name: "sysctls", Text: sysctls}, manage.Save{})
+	at := "/configs/" + f.config.ID
+	change := url.Values{"text": {strings.ReplaceAll(sysctls, "262144", "300000")}}
+	plan := l.submit(t, l.get(t, at+"/edit?patch=sysctls", http.StatusOK), at+"/plan", change, http.StatusOK)
+	if plan.byID("running-form") != nil {
+		t.Error("nodes are offered to be asked where there is none")
+	}
+	side := func(class string) string { return textOf(plan.all(hasClass(class))[2]) }
+	if old, now := side("sides-old"), side("sides-new"); old != `3 - vm.max_map_count: "262144"` || now != `3 + vm.max_map_count: "300000"` {
+		t.Errorf("the patch before and after: %q, %q", old, now)
+	}
+	must(t, l.store.SetState(t.Context(), f.servers[1].ID, fleet.Known, fleet.Ready))
+	plan = l.submit(t, l.get(t, at+"/edit?patch=sysctls", http.StatusOK), at+"/plan", change, http.StatusOK)
+	plan.has(t, "Ask 1 node what they run")
+	plan.hasNot(t, "told what they run")
+	asked := l.submitForm(t, plan, "running-form", at+"/plan", nil)
+	asked.has(t, "0 of 1 node told what they run", "Not asked what they run: fabric-worker-1", "300000", "Nothing is saved yet")
+	l.submitForm(t, asked, "plan-form", at+"/save", nil).has(t, "Saved: Change patch sysctls")
 }
 
 // Secrets are taken out of the editor. A text that is left alone keeps them, one that was changed must hold them, and who

@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -38,21 +37,6 @@ type tab struct{ Href, Name string }
 // configTabList are the pages of what machines are made of.
 func configTabList() []tab {
 	return []tab{{"/configs", "Configs"}, {"/recipes", "Recipes"}, {"/schematics", "Schematics"}, {"/rules", "Rules"}, {"/modernise", "Modernise"}}
-}
-
-// some names the first of many, and says how many more there are.
-func some(names []string, most int) string {
-	text := ""
-	for i, name := range names {
-		switch {
-		case i == most:
-			return text + fmt.Sprintf(" and %d more", len(names)-most)
-		case i > 0:
-			text += ", "
-		}
-		text += name
-	}
-	return text
 }
 
 // shellQuoted writes a word as a shell takes it.

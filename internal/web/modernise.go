@@ -256,11 +256,7 @@ func (s *site) modernisePatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.again(w, r, s.modernise, err)
 	}
-	to, err := s.layerHref(ctx, ref)
-	if err != nil {
-		return err
-	}
-	return s.done(w, r, to, saidOfModernising(value("patch"), ref, made, save.Draft))
+	return s.done(w, r, layerPage(ref, "", nil), saidOfModernising(value("patch"), ref, made, save.Draft))
 }
 
 func saidOfModernising(patch string, ref manage.LayerRef, made manage.Modernised, draft bool) string {

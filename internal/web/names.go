@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
@@ -62,4 +63,19 @@ func options[T any](first []option, all []T, convert func(T) option) []option {
 		out = append(out, convert(v))
 	}
 	return out
+}
+
+// some names the first of many, and says how many more there are.
+func some(names []string, most int) string {
+	text := ""
+	for i, name := range names {
+		switch {
+		case i == most:
+			return text + fmt.Sprintf(" and %d more", len(names)-most)
+		case i > 0:
+			text += ", "
+		}
+		text += name
+	}
+	return text
 }

@@ -83,17 +83,3 @@ func (s *site) layerOptions(ctx context.Context, chosen string) ([]option, error
 
 // ofServer is the choice of a server that is named in a field of its own.
 const ofServer = "server/"
-
-// layerHref is the page of what a layer belongs to.
-func (s *site) layerHref(ctx context.Context, l manage.LayerRef) (string, error) {
-	switch l.Scope {
-	case fleet.ScopeConfig:
-		c, err := s.store.Config(ctx, l.Owner)
-		return "/recipes?layer=config/" + c.Name, err
-	case fleet.ScopeServer:
-		v, err := s.store.Server(ctx, l.Owner)
-		return "/servers/" + v.ID, err
-	}
-	c, err := s.store.Cluster(ctx, l.Owner)
-	return "/clusters/" + c.ID, err
-}

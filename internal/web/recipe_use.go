@@ -160,11 +160,7 @@ func (s *site) useRecipe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.again(w, r, s.recipe, err)
 	}
-	to, err := s.layerHref(ctx, *a.layer)
-	if err != nil {
-		return err
-	}
-	return s.done(w, r, to, saidOfRecipe(v, a, used))
+	return s.done(w, r, layerPage(*a.layer, "", nil), saidOfRecipe(v, a, used))
 }
 
 // saidOfRecipe says what was done.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/talos-manager/talos-manager/internal/access"
 	"github.com/talos-manager/talos-manager/internal/fleet"
-	"github.com/talos-manager/talos-manager/internal/machineconfig/diff"
 	"github.com/talos-manager/talos-manager/internal/manage"
 )
 
@@ -104,13 +103,13 @@ func (s *site) explainConfig(ctx context.Context, d *serverConfigData) (err erro
 		d.Problem = noticeOf(err)
 		return ctx.Err()
 	}
-	d.Sources = sourcesOf(d.Made)
+	d.Sources = sourcesOf(d.Made, d.Server.ID)
 	d.Blocks = blocksOf(d.Made.Lines, d.By)
 	return nil
 }
 
 // sourcesOf lists who set lines: Talos and this program first, then the patches in the order they are applied.
-func sourcesOf(e manage.Explained) []configSource {
+func sourcesOf(e manage.Explained, server string) []configSource {
 	lines, first := map[string]int{}, []string{}
 	for _, l := range e.Lines {
 		if lines[l.By]++; lines[l.By] == 1 {
@@ -119,7 +118,7 @@ func sourcesOf(e manage.Explained) []configSource {
 	}
 	patches := []configSource{}
 	for _, p := range e.Patches {
-		patches = append(patches, configSource{Name: p.Name, Where: layerAddress(p.Layer, e), Lines: lines[p.Name], Idle: p.Idle})
+		patches = append(patches, configSource{Name: p.Name, Where: patchAddress(p, server), Lines: lines[p.Name], Idle: p.Idle})
 		first = slices.DeleteFunc(first, func(name string) bool { return name == p.Name })
 	}
 	slices.Sort(first) // "" comes first
@@ -130,15 +129,16 @@ func sourcesOf(e manage.Explained) []configSource {
 	return append(all, patches...)
 }
 
-// layerAddress is where the patches of a layer are looked after.
-func layerAddress(l manage.LayerRef, e manage.Explained) string {
-	switch l.Scope {
-	case fleet.ScopeServer:
-		return "#own-patches"
-	case fleet.ScopeConfig:
-		return "/configs/" + e.Config.ID
+// patchAddress is where a patch is changed: that of the server itself on its own page, all others in the editor.
+func patchAddress(p manage.ExplainedPatch, server string) string {
+	of := p.Layer
+	if of.Scope == fleet.ScopeServer {
+		if p.Patch == fleet.PatchOwn {
+			return "#own-patches"
+		}
+		of.Owner = server // names of servers need not be unique
 	}
-	return "/clusters/" + url.PathEscape(l.Owner)
+	return layerPage(of, "/edit", url.Values{"patch": {p.Patch}})
 }
 
 // blocksOf puts lines together that follow one another; by chooses one source.
@@ -205,15 +205,6 @@ func (s *site) compareRunning(ctx context.Context, v fleet.Server) (*runningConf
 // same says that the node runs what the records give it.
 func (c runningConfig) same() bool {
 	return c.Silent.Text == "" && len(c.Plan.Groups) == 0 && len(c.Plan.Broken) == 0
-}
-
-// difference is what the node would change if it got what the records give it.
-func (c runningConfig) difference() string {
-	var text strings.Builder
-	for _, g := range c.Plan.Groups {
-		text.WriteString(diff.Text(g.Diff, g.Verdict))
-	}
-	return text.String()
 }
 
 func configSheet(d serverConfigData) sheet {

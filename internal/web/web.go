@@ -104,6 +104,7 @@ type view struct {
 	sheet   func() (sheet, error) // its table for other programs, nil if it has none
 	same    []command             // what does the same from a shell
 	scripts []string              // names of assets that only this page loads
+	edits   editedPatch           // the patch that it is the editor of
 }
 
 type crumb struct{ Name, Href string }
@@ -147,7 +148,7 @@ func (s *site) done(w http.ResponseWriter, r *http.Request, to, text string) err
 
 // show writes a whole page.
 func (s *site) show(w http.ResponseWriter, r *http.Request, status int, v view) error {
-	ctx := r.Context()
+	ctx := context.WithValue(r.Context(), editedKey{}, v.edits)
 	f, err := s.frameOf(ctx, r, v)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ type wizardBootData struct {
 	wizardData
 
 	BadUUID []string // names of servers whose board has no UUID that will do
+	Problem notice   // what was chosen that cannot be; zero if all of it can
 }
 
 // wizardBoot is the step of how Talos and its config get to the machines.
@@ -21,6 +22,9 @@ func (s *site) wizardBoot(r *http.Request) (view, error) {
 	var err error
 	if d.wizardData, err = s.wizardServers(r.Context(), wizardOf(r), "/install/boot"); err != nil {
 		return view{}, err
+	}
+	if err := d.options().Check(); err != nil {
+		d.Problem = noticeOf(err)
 	}
 	for _, v := range d.Servers {
 		if !v.Facts.At.IsZero() && fleet.CheckUUID(v.Name, v.NodeUUID()) != nil {

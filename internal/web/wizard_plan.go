@@ -62,8 +62,11 @@ func (d wizardPlanData) typeNames() []string {
 // fewPreviews is up to how many servers a page shows the dry run of all; of more, it is of one.
 const fewPreviews = 6
 
-// wizardPlan is the last step.
+// wizardPlan is the last step. What cannot be chosen leads back to the step where it was.
 func (s *site) wizardPlan(r *http.Request) (view, error) {
+	if wizardOf(r).options().Check() != nil {
+		return s.wizardBoot(r)
+	}
 	ctx := r.Context()
 	var d wizardPlanData
 	var err error

@@ -148,6 +148,24 @@ func TestThreeOfFiveInstallsAreAccepted(t *testing.T) {
 	l.read(t, r, err, http.StatusOK).has(t, "2 under way", "worker-1", "worker-2")
 }
 
+// What is no checksum leads back to the step where it was typed, and begins nothing.
+func TestAChecksumIsLookedAtBeforeAnInstall(t *testing.T) {
+	t.Parallel()
+	l, plane, _ := wizardLab(t)
+	l.inCluster(t, plane)
+	p := l.submit(t, l.get(t, servers("/install/boot", plane), http.StatusOK), "/install/plan", one("sha256", "abc123"), http.StatusOK)
+	p.has(t, `SHA-256 of the image "abc123" is not 64 hex digits`, "sha256sum FILE", "How the config gets there")
+	if got := fieldsOf(p.form(t, "/install/plan")).Get("sha256"); got != "abc123" {
+		t.Errorf("what was typed is gone: %q", got)
+	}
+	plan := l.submit(t, p, "/install/plan", one("sha256", strings.Repeat("A", 64)), http.StatusOK)
+	plan.has(t, "Install Talos on 1 server")
+	l.submit(t, plan, "/install/start", one("sha256", "abc123"), http.StatusUnprocessableEntity).has(t, "is not 64 hex digits")
+	if n := len(l.operationsOf(t, plane.Name)); n != 0 {
+		t.Errorf("%d operations began", n)
+	}
+}
+
 // Two tabs, one wizard: what is sent twice is begun once.
 func TestAWizardThatIsSentTwiceInstallsOnce(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,11 @@
 // The editor of patches: CodeMirror in the place of a plain field, which stays in its form and is sent as ever. What it
 // completes, explains and refuses, the server says: the same that says it when the form is sent.
 import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, startCompletion } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { defaultKeymap, history, historyField, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { linter, lintGutter, lintKeymap } from "@codemirror/lint";
+import { MergeView, unifiedMergeView } from "@codemirror/merge";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, hoverTooltip, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
@@ -32,6 +33,12 @@ const theme = EditorView.theme({
   ".cm-diagnostic": { padding: "6px 12px", whiteSpace: "normal" },
   ".cm-diagnostic-error": { borderLeftColor: "var(--broken)" },
   ".cm-diagnostic-warning": { borderLeftColor: "var(--attention)" },
+  "&.cm-merge-a .cm-changedLine, .cm-deletedChunk": { backgroundColor: "var(--broken-ground)" },
+  "&.cm-merge-b .cm-changedLine, .cm-insertedLine": { backgroundColor: "var(--ok-ground)" },
+  ".cm-changedText, .cm-deletedChunk .cm-deletedText": { background: "none", textDecoration: "underline 2px", textUnderlineOffset: "3px" },
+  "&.cm-merge-a .cm-changedLineGutter, .cm-deletedLineGutter": { background: "var(--broken)" },
+  "&.cm-merge-b .cm-changedLineGutter": { background: "var(--ok)" },
+  ".cm-collapsedLines": { color: "var(--text-quiet)", background: "var(--sunken)" },
   ".about": { padding: "8px 12px", display: "grid", gap: "4px", fontSize: "13px", maxHeight: "280px", overflow: "auto" },
   ".about code": { fontFamily: "var(--mono)" },
   ".about p": { margin: "0" },
@@ -131,7 +138,7 @@ function explaining(field) {
 
 // said is a problem in one piece.
 function said(p) {
-  return (p.servers ? p.servers + ": " : "") + p.message + (/[.!?…]$/.test(p.message) ? "" : ".") + (p.instead ? " Instead: " + p.instead : "");
+  return (p.servers ? p.servers + ": " : "") + (p.where && !p.href ? p.where + ": " : "") + p.message + (/[.!?…]$/.test(p.message) ? "" : ".") + (p.instead ? " Instead: " + p.instead : "");
 }
 
 // list shows the problems below the editor, in words: what a mark in the gutter says only to who points at it.
@@ -149,6 +156,10 @@ function list(field, view, problems) {
         view.dispatch({ selection: { anchor: positionOf(view.state.doc, p.line, p.column) }, scrollIntoView: true });
         view.focus();
       });
+      item.append(place, " ");
+    } else if (p.href) {
+      const place = element("a", p.where);
+      place.href = p.href;
       item.append(place, " ");
     }
     item.append(element("span", (p.severity === "error" ? "Refused: " : "Mind: ") + said(p)));
@@ -195,44 +206,80 @@ const replacing = EditorView.domEventHandlers({
   },
 });
 
+// reading is what an editor has that is only looked at.
+function reading(label) {
+  return [lineNumbers(), yaml(), syntaxHighlighting(colours), theme, EditorState.tabSize.of(2), EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" })];
+}
+
+function writing(field, label) {
+  return [
+    reading(label), lintGutter(), foldGutter(), history(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets(),
+    highlightActiveLine(), highlightActiveLineGutter(), indentUnit.of("  "),
+    autocompletion({ override: [completing(field)], icons: false }), explaining(field), checking(field), replacing,
+    EditorView.contentAttributes.of({ spellcheck: "false", autocapitalize: "off" }),
+    EditorView.updateListener.of((update) => {
+      if (!update.docChanged) return;
+      field.value = update.state.doc.toString();
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }),
+    keymap.of([
+      { key: "Mod-s", preventDefault: true, run: () => (field.form.requestSubmit(), true) },
+      { key: "Tab", run: acceptCompletion },
+      ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...foldKeymap, ...historyKeymap, ...defaultKeymap, indentWithTab,
+    ]),
+  ];
+}
+
+const besides = new CSSStyleSheet();
+besides.replaceSync(".cm-mergeView { max-height: 70vh; overflow: auto } .cm-mergeView .cm-scroller { max-height: none } .cm-mergeViewEditors { gap: 8px }");
+
+// show puts an editor into root: alone, or beside the text that is saved; on narrow screens that stands between its lines.
+function show(root, field, label, before, beside) {
+  const selection = before?.state.selection;
+  const kept = before ? historyField.init(() => before.state.field(historyField)) : [];
+  const doc = field.value, extensions = [kept, writing(field, label)];
+  if (beside && matchMedia("(min-width: 721px)").matches) {
+    const saved = { doc: field.dataset.saved, extensions: [reading("Saved: " + label), EditorState.readOnly.of(true), EditorView.editable.of(false)] };
+    const both = new MergeView({ root, parent: root, a: saved, b: { doc, selection, extensions } });
+    return { view: both.b, close: () => both.destroy() };
+  }
+  if (beside) extensions.push(unifiedMergeView({ original: field.dataset.saved, mergeControls: false }));
+  const view = new EditorView({ root, parent: root, state: EditorState.create({ doc, selection, extensions }) });
+  return { view, close: () => view.destroy() };
+}
+
 function edit(field) {
   const label = field.labels[0];
   const holder = document.createElement("div");
   holder.className = "config-editor";
   // In a shadow root, CodeMirror's styles are adopted style sheets, which a strict policy for content takes.
   const root = holder.attachShadow({ mode: "open" });
-  const view = new EditorView({
-    root, parent: root,
-    state: EditorState.create({
-      doc: field.value,
-      extensions: [
-        lineNumbers(), lintGutter(), foldGutter(), history(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets(),
-        highlightActiveLine(), highlightActiveLineGutter(), indentUnit.of("  "), EditorState.tabSize.of(2),
-        yaml(), syntaxHighlighting(colours), theme,
-        autocompletion({ override: [completing(field)], icons: false }), explaining(field), checking(field), replacing,
-        EditorView.contentAttributes.of({ "aria-label": label.textContent, spellcheck: "false", autocapitalize: "off" }),
-        EditorView.updateListener.of((update) => {
-          if (!update.docChanged) return;
-          field.value = update.state.doc.toString();
-          field.dispatchEvent(new Event("input", { bubbles: true }));
-        }),
-        keymap.of([
-          { key: "Mod-s", preventDefault: true, run: () => (field.form.requestSubmit(), true) },
-          { key: "Tab", run: acceptCompletion },
-          ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...foldKeymap, ...historyKeymap, ...defaultKeymap, indentWithTab,
-        ]),
-      ],
-    }),
-  });
+  let open = show(root, field, label.textContent);
+  root.adoptedStyleSheets.push(besides);
   field.after(holder);
   field.hidden = true;
   field.required = false; // a hidden field cannot say so; the server does
   label.addEventListener("click", (event) => {
     event.preventDefault();
-    view.focus();
+    open.view.focus();
   });
   for (const keys of document.querySelectorAll(".config-keys")) keys.hidden = false;
-  return view;
+  const beside = document.querySelector("[data-beside]");
+  if (beside && field.dataset.saved !== undefined) {
+    beside.hidden = false;
+    beside.addEventListener("click", () => {
+      const on = beside.getAttribute("aria-pressed") !== "true";
+      beside.setAttribute("aria-pressed", on);
+      const before = open;
+      open = show(root, field, label.textContent, before.view, on);
+      before.close();
+      open.view.focus();
+    });
+  }
+  if (field.dataset.line) {
+    const line = open.view.state.doc.line(Math.min(field.dataset.line, open.view.state.doc.lines));
+    open.view.dispatch({ selection: { anchor: line.from }, effects: EditorView.scrollIntoView(line.from, { y: "center" }) });
+  }
 }
 
 for (const field of document.querySelectorAll("textarea[data-editor]")) edit(field);

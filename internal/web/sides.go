@@ -1,6 +1,10 @@
 package web
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/talos-manager/talos-manager/internal/fleet"
+)
 
 // sideLine is a line of two texts side by side: of both, or of one beside nothing, or a pair of which one became the
 // other.
@@ -8,6 +12,7 @@ type sideLine struct {
 	Left, Right     string
 	LeftNo, RightNo int // from 1; 0: there is none on this side
 	Same            bool
+	Skipped         int // this many lines of both, which are the same, stand here and are not shown
 }
 
 // mostSideCells is how many pairs of lines are compared to find what stayed; beyond, all between is other.
@@ -37,6 +42,61 @@ func sideBySide(old, new string) []sideLine {
 		}
 	}
 	return out
+}
+
+// folded leaves out of long stretches that are the same all but their ends.
+func folded(lines []sideLine) (out []sideLine) {
+	const around = 3
+	for i := 0; i < len(lines); {
+		end := i
+		for end < len(lines) && lines[end].Same {
+			end++
+		}
+		from, to := i+around, end-around
+		if i == 0 {
+			from = 0
+		}
+		if end == len(lines) {
+			to = end
+		}
+		if to-from > 1 {
+			out = append(append(out, lines[i:from]...), sideLine{Skipped: to - from})
+			i = to
+		}
+		end = min(end+1, len(lines))
+		out = append(out, lines[i:end]...)
+		i = end
+	}
+	return out
+}
+
+// patchSides is a patch before and after a change.
+type patchSides struct {
+	Name  string
+	Lines []sideLine
+}
+
+// changedPatches lays the patches that a change changes side by side; renamed is the name before of the one that is
+// called name now.
+func changedPatches(before, after fleet.Contents, renamed, name string) (all []patchSides) {
+	add := func(name, old, new string) {
+		if old != new {
+			all = append(all, patchSides{name, folded(sideBySide(old, new))})
+		}
+	}
+	for _, p := range after.Patches {
+		was := p.Name
+		if was == name {
+			was = renamed
+		}
+		add(p.Name, before.Text(was), p.Text)
+	}
+	for _, p := range before.Patches {
+		if after.Patch(p.Name) < 0 && p.Name != renamed {
+			add(p.Name, p.Text, "")
+		}
+	}
+	return all
 }
 
 // commonLines are the places of the longest run of lines that both have in this order.
