@@ -95,7 +95,7 @@ func (s *site) cluster(r *http.Request) (view, error) {
 		{id: "cluster-head", key: keyOf(d.Row), piece: clusterHead(d.Row)},
 		{id: "cluster-facts", key: keyOf([]any{d.Row, d.Config, d.Schematic, d.VSwitch, d.Bootstrap, d.Bootstrapped}), piece: clusterFacts(d)},
 		partOf("cluster-topology", d.Topology, topologyCard),
-		partOf("cluster-nodes", d.Rows, clusterNodes),
+		{id: "cluster-nodes", key: keyOf([]any{len(d.Rows), d.Rows[:min(len(d.Rows), clusterServers)]}), piece: clusterNodes(d.Cluster.ID, d.Rows)},
 		partOf("cluster-history", d.History, clusterHistory),
 		{id: "cluster-actions", key: keyOf([]any{d.Row.Name, d.Bootstrapped, d.Bootstrapping, d.Row.Planes, len(d.Nodes), d.Lost}), piece: clusterActions(d)},
 	}

@@ -49,8 +49,8 @@ func TestAPatchIsWrittenInTheEditor(t *testing.T) {
 	b.Until("the editor is there", inEditor(".cm-content"))
 	b.Press("Beside what is saved")
 	b.Until("there are two texts", inEditor(".cm-merge-a .cm-content")+`?.textContent.includes("262144")`)
-	b.Keys("# first\r")
-	b.Until("it can be typed into", `document.querySelector("#patch-text").value.startsWith("# first\n")`)
+	b.Keys("# first, ") // of these letters, some are keys of the page elsewhere
+	b.Until("it can be typed into", `document.querySelector("#patch-text").value.startsWith("# first, machine")`)
 	b.Keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
 	b.Keys("machine: {sysctls: {vm.max_map_count: '300000'")
 	b.Until("the difference is marked", inEditor(".cm-merge-b .cm-changedText")+` && document.querySelector("#patch-text").value.includes("300000")`)

@@ -79,8 +79,9 @@ func (s *site) editedPatch(ctx context.Context, d *configEditData, name string) 
 
 // exampleValues shows what variables stand for on one of the servers. Where they cannot be told, the page does without.
 func (s *site) exampleValues(ctx context.Context, d *configEditData) {
-	for _, v := range d.Users {
-		values, err := s.Manager.Variables(ctx, v.ID)
+	const few = 3 // tries
+	for _, v := range d.Some[:min(len(d.Some), few)] {
+		values, err := s.Manager.Variables(ctx, v.Value)
 		if err == nil {
 			d.Server, d.Variables = v.Name, values
 			return

@@ -148,7 +148,7 @@ func (s *site) completeVariable(r *http.Request, word string) ([]completion, err
 	if err != nil {
 		return nil, err
 	}
-	if d := (configEditData{configHead: h}); len(h.Users) > 0 {
+	if d := (configEditData{configHead: h}); h.Users > 0 {
 		if s.exampleValues(r.Context(), &d); d.Variables != nil {
 			all = d.Variables
 		}

@@ -234,10 +234,10 @@ func configHeading(h configHead) templ.Component {
 }
 
 func usedBy(h configHead) string {
-	if len(h.Users) == 0 {
+	if h.Users == 0 {
 		return "No server uses it yet."
 	}
-	text := "Used by " + count(len(h.Users), "server")
+	text := "Used by " + count(h.Users, "server")
 	for i, c := range h.Clusters {
 		text += []string{" of ", ", "}[min(i, 1)] + c.Name
 	}

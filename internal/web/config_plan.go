@@ -66,7 +66,7 @@ func (s *site) planConfig(w http.ResponseWriter, r *http.Request) error {
 	v := d.view(
 		c.title(), configPlanPage(d),
 		command{"Plan it", "", `POST /api/v1/plan {"layers": [{"scope": "` + string(d.Ref.Scope) + `", "owner": "` + d.Ref.Owner + `", "patches": []}]}`},
-		command{"Compare it with what the nodes run", "plan --running", `POST /api/v1/plan {"running": true, "layers": [{"scope": "`+string(d.Ref.Scope)+`", "owner": "`+d.Ref.Owner+`", "patches": []}]}`},
+		command{"Compare it with what the nodes run", "plan --running", `POST /api/v1/plan {"running": true, "layers": [{"scope": "` + string(d.Ref.Scope) + `", "owner": "` + d.Ref.Owner + `", "patches": []}]}`},
 	)
 	v.address = d.at("")
 	return s.show(w, r, http.StatusOK, v)
@@ -157,7 +157,7 @@ func (d configPlanData) shown() manage.Plan {
 // sentence says how much the change does.
 func (d configPlanData) sentence() string {
 	switch n := d.changing(); {
-	case len(d.Users) == 0:
+	case d.Users == 0:
 		return "No server uses it yet: it was tried on made-up ones, and Talos takes it."
 	case n == 0:
 		return "The machine config of no server changes."

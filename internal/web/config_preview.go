@@ -25,7 +25,7 @@ func (s *site) configPreview(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := configPreviewData{configHead: h, Server: chosenServer(r, h.Users), OfDraft: r.FormValue("of") == "draft" && h.Layer.Draft != ""}
+	d := configPreviewData{configHead: h, Server: h.chosenServer(r), OfDraft: r.FormValue("of") == "draft" && h.Layer.Draft != ""}
 	if d.Server != "" {
 		var change manage.Change
 		if d.OfDraft {

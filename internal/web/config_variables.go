@@ -24,7 +24,7 @@ func (s *site) configVariables(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := configVariablesData{configHead: h, Server: chosenServer(r, h.Users)}
+	d := configVariablesData{configHead: h, Server: h.chosenServer(r)}
 	for name, value := range h.Layer.Variables {
 		d.Own = append(d.Own, option{name, value})
 	}

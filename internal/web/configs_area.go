@@ -5,7 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -56,7 +56,8 @@ type configHead struct {
 	Layer    fleet.Layer     // without secrets
 	Draft    fleet.Contents  // without secrets
 	Hidden   bool            // something was taken out
-	Users    []fleet.Server
+	Users    int             // servers that it is a part of
+	Some     []option        // the first of them, to choose one
 	Clusters []option // that its servers are in, or that give it to theirs
 }
 
@@ -74,14 +75,19 @@ func (s *site) layer(ctx context.Context, ref manage.LayerRef, tab string) (h co
 	if err := s.nameLayer(ctx, &h); err != nil {
 		return h, err
 	}
-	if h.Users, err = s.Manager.Users(ctx, ref); err != nil {
+	users, err := s.Manager.Users(ctx, ref)
+	if err != nil {
 		return h, err
 	}
+	in := map[string]bool{}
+	for _, v := range users {
+		in[v.Assignment.ClusterID] = true
+	}
+	h.Users, h.Some = len(users), options(nil, users[:min(len(users), fewToChoose)], func(v fleet.Server) option { return option{v.ID, v.Name} })
 	all, err := s.store.Clusters(ctx)
 	for _, c := range all {
 		gives := ref.Scope == fleet.ScopeConfig && c.ConfigID == h.Ref.Owner
-		uses := slices.ContainsFunc(h.Users, func(v fleet.Server) bool { return v.Assignment.ClusterID == c.ID })
-		if gives || uses {
+		if gives || in[c.ID] {
 			h.Clusters = append(h.Clusters, option{c.ID, c.Name})
 		}
 	}
@@ -234,18 +240,19 @@ func (v view) live(parts ...part) view {
 // short is a revision as people read it.
 func short(revision string) string { return revision[:min(len(revision), 12)] }
 
-// serverOptions are the servers that use a layer, to choose one.
-func serverOptions(users []fleet.Server) []option {
-	return options(nil, users, func(v fleet.Server) option { return option{v.ID, v.Name} })
-}
+// fewToChoose is up to how many servers a field lists, to choose one; of more, one is named.
+const fewToChoose = 100
 
 // chosenServer is the one that is asked for, or the first that uses the layer; "" if none does.
-func chosenServer(r *http.Request, users []fleet.Server) string {
-	if id := r.FormValue("server"); id != "" {
-		return id
+func (h configHead) chosenServer(r *http.Request) string {
+	if ref := strings.TrimSpace(r.FormValue("server")); ref != "" {
+		return ref
 	}
-	if len(users) > 0 {
-		return users[0].ID
+	if len(h.Some) > 0 {
+		return h.Some[0].Value
 	}
 	return ""
 }
+
+// serverName is what a server of the list is called; one that is not in it stands as it was named.
+func (h configHead) serverName(ref string) string { return cmp.Or(nameOf(h.Some, ref), ref) }

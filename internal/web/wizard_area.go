@@ -123,6 +123,9 @@ func wizardSteps() []wizardStep {
 	return []wizardStep{{"/install", "Cluster and roles"}, {"/install/disks", "Disks"}, {"/install/boot", "Boot and config"}, {"/install/plan", "Plan and install"}}
 }
 
+// mostInstalls is how many servers the wizard takes. An account's budget restarts some 50 an hour.
+const mostInstalls = 500
+
 // wizardData is what every step knows of the chosen servers.
 type wizardData struct {
 	wizard
@@ -151,6 +154,10 @@ func (s *site) wizardServers(ctx context.Context, w wizard, step string) (d wiza
 		return d, err
 	}
 	d = wizardData{wizard: w, Step: step}
+	if len(w.Refs) > mostInstalls {
+		return d, fleet.Errorf(fleet.Invalid, "install Talos on %d servers: that is more than the %d that are planned at once", len(w.Refs), mostInstalls).
+			WithHint("choose fewer of them, and the others when these are under way")
+	}
 	d.Refs = nil
 	for _, ref := range w.Refs {
 		v, err := s.store.Server(ctx, ref)

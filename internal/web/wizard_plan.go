@@ -38,6 +38,20 @@ func (d wizardPlanData) may() []planRow {
 	return slices.DeleteFunc(slices.Clone(d.Rows), func(row planRow) bool { return len(row.Problems) > 0 })
 }
 
+// fewRows is up to how many servers the tables of a plan show all.
+const fewRows = 60
+
+// shown are the rows of the tables: of very many servers the first ones, and all that somebody has to look at.
+func (d wizardPlanData) shown() []planRow {
+	var all []planRow
+	for i, row := range d.Rows {
+		if i < fewRows || len(row.Problems) > 0 || row.Loss.Unasked {
+			all = append(all, row)
+		}
+	}
+	return all
+}
+
 // order is what the button sends: those that can be ordered, in the plan's order.
 func (d wizardPlanData) order() []carried {
 	w := d.wizard
@@ -105,6 +119,16 @@ func (s *site) planned(ctx context.Context, d *wizardPlanData) (err error) {
 		d.Rows = append(d.Rows, row)
 	}
 	return nil
+}
+
+// dryRunOf is the id of the server whose dry run is shown.
+func (d wizardPlanData) dryRunOf() string {
+	for _, v := range d.Servers {
+		if len(d.Previews) > 0 && v.Name == d.Previews[0].Server {
+			return v.ID
+		}
+	}
+	return ""
 }
 
 // dryRun reads what would be run: for all servers if they are few, else for one of them.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,18 @@ func TestAChecksumIsLookedAtBeforeAnInstall(t *testing.T) {
 	if n := len(l.operationsOf(t, plane.Name)); n != 0 {
 		t.Errorf("%d operations began", n)
 	}
+}
+
+// More servers than a plan can show are refused before it is reckoned.
+func TestAPlanForTooManyServersIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	var refs []string
+	for i := range 501 {
+		refs = append(refs, "server-"+strconv.Itoa(i))
+	}
+	r, err := l.browser.Get(l.server.URL + "/install/plan?" + url.Values{"server": refs}.Encode())
+	l.read(t, r, err, http.StatusUnprocessableEntity).has(t, "nstall Talos on 501 servers", "500 that are planned at once", "hoose fewer of them")
 }
 
 // Two tabs, one wizard: what is sent twice is begun once.

@@ -259,7 +259,7 @@
       if (open("palette")) event.preventDefault();
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || field(event.target)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || field(event.composedPath()[0])) return; // the editor has its text in a shadow root
     if (document.querySelector("dialog[open]") || !single()) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (going > Date.now()) {
