@@ -58,7 +58,7 @@ type configHead struct {
 	Hidden   bool            // something was taken out
 	Users    int             // servers that it is a part of
 	Some     []option        // the first of them, to choose one
-	Clusters []option // that its servers are in, or that give it to theirs
+	Clusters []option        // that its servers are in, or that give it to theirs
 }
 
 // layer reads what all pages of a layer show.
