@@ -19,6 +19,9 @@ const (
 	Cancelled = "cancelled" // by a person; may be retried
 )
 
+// Skipped is the state of a step that a person had left out; no operation is in it.
+const Skipped = "skipped"
+
 // Operation is something being done to machines: a list of named steps with a log.
 type Operation struct {
 	ID         string    `json:"id"`
@@ -36,6 +39,7 @@ type Operation struct {
 	Error      string    `json:"error,omitempty" doc:"when failed, or of the attempt that is being retried"`
 	Hint       string    `json:"hint,omitempty" doc:"what to do about the error"`
 	Progress   *Progress `json:"progress,omitempty" doc:"of the step it stands at"`
+	Skippable  string    `json:"skippable,omitempty" doc:"what is not done if the step it stands at is skipped, while that can be asked for; not in lists"`
 	CreatedAt  time.Time `json:"createdAt"`
 	UpdatedAt  time.Time `json:"updatedAt"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
@@ -51,7 +55,7 @@ type Progress struct {
 // Step of an operation.
 type Step struct {
 	Name       string    `json:"name"`
-	State      string    `json:"state" enum:"pending,running,waiting,asking,succeeded,failed,cancelled"`
+	State      string    `json:"state" enum:"pending,running,waiting,asking,succeeded,failed,cancelled,skipped"`
 	Attempts   int       `json:"attempts,omitempty"`
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
@@ -138,6 +142,16 @@ func (c *Client) CancelOperation(ctx context.Context, id string) (o Operation, e
 // RetryOperation continues a failed or cancelled operation at the step where it stopped.
 func (c *Client) RetryOperation(ctx context.Context, id string) (o Operation, err error) {
 	return o, c.call(ctx, http.MethodPost, at("/operations/%s/retry", id), nil, nil, &o)
+}
+
+// StepSkip asks for a step to be left out.
+type StepSkip struct {
+	Step string `json:"step" minLength:"1" doc:"the one that the operation stands at: of two who ask at once, one is refused"`
+}
+
+// SkipStep has an operation go on after the step that it waits or failed at. Only some may be left out.
+func (c *Client) SkipStep(ctx context.Context, id, step string) (o Operation, err error) {
+	return o, c.call(ctx, http.MethodPost, at("/operations/%s/skip", id), nil, StepSkip{step}, &o)
 }
 
 // Answer to the question of an operation.

@@ -64,7 +64,8 @@ func (a *api) follow(ctx context.Context, in *struct {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
-		s := &stream{store: a.store, id: o.ID, names: n, last: after, w: w, control: http.NewResponseController(w)}
+		convert := func(o fleet.Operation) client.Operation { return a.wholeOperation(o, n) }
+		s := &stream{store: a.store, id: o.ID, convert: convert, last: after, w: w, control: http.NewResponseController(w)}
 		if err := s.run(c.Context()); err != nil && c.Context().Err() == nil {
 			a.Log.Debug("event stream", "operation", o.ID, "error", err)
 		}
@@ -75,7 +76,7 @@ func (a *api) follow(ctx context.Context, in *struct {
 type stream struct {
 	store   *store.Store
 	id      string
-	names   names
+	convert func(fleet.Operation) client.Operation
 	last    int64  // number of the last line that was sent
 	state   []byte // what was sent of the operation last
 	w       http.ResponseWriter
@@ -133,7 +134,7 @@ func (s *stream) news(ctx context.Context) (over bool, err error) {
 	if changed, err := s.changed(o); err != nil {
 		return false, err
 	} else if changed {
-		if err := s.event(&out, "state", operationOf(o, s.names)); err != nil {
+		if err := s.event(&out, "state", s.convert(o)); err != nil {
 			return false, err
 		}
 	}
@@ -146,7 +147,7 @@ func (s *stream) news(ctx context.Context) (over bool, err error) {
 // changed compares with what was sent. A line in the log alone changes UpdatedAt, which is no news.
 func (s *stream) changed(o fleet.Operation) (bool, error) {
 	o.UpdatedAt = time.Time{}
-	state, err := json.Marshal(operationOf(o, s.names))
+	state, err := json.Marshal(s.convert(o))
 	if err != nil || bytes.Equal(state, s.state) {
 		return false, err
 	}

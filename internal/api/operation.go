@@ -78,6 +78,14 @@ func (a *api) retryOperation(ctx context.Context, in *ByID) (*body[client.Operat
 	return a.after(ctx, in.ID, a.Operations.Retry(ctx, access.Actor(ctx), in.ID))
 }
 
+func (a *api) skipStep(ctx context.Context, in *struct {
+	ByID
+	Body client.StepSkip
+},
+) (*body[client.Operation], error) {
+	return a.after(ctx, in.ID, a.Operations.SkipStep(ctx, access.Actor(ctx), in.ID, in.Body.Step))
+}
+
 func (a *api) approveOperation(ctx context.Context, in *struct {
 	ByID
 	Body client.Answer
@@ -112,6 +120,13 @@ func operationOf(o fleet.Operation, n names) client.Operation {
 			StartedAt: s.StartedAt, FinishedAt: s.FinishedAt, Error: s.Error,
 		})
 	}
+	return out
+}
+
+// wholeOperation converts one that was read with its steps.
+func (a *api) wholeOperation(o fleet.Operation, n names) client.Operation {
+	out := operationOf(o, n)
+	out.Skippable = a.Operations.Skippable(o)
 	return out
 }
 

@@ -118,6 +118,43 @@ func TestOperationsAskAndAreRetried(t *testing.T) {
 	l.want(err, client.NotFound, 404, "nonsense", "")
 }
 
+func TestAStepIsSkipped(t *testing.T) {
+	l := open(t)
+	l.assigned()
+	o, err := l.BootstrapCluster(t.Context(), "prod")
+	l.must(err)
+	last, what := "wait for the Kubernetes API", "the Kubernetes API to answer"
+	begun := fleet.OperationStep{Name: last, State: fleet.Waiting, Attempts: 1, StartedAt: time.Now()}
+	first := fleet.OperationStep{Name: "wait for etcd", State: fleet.Waiting, Attempts: 1, StartedAt: time.Now()}
+	l.step(o.ID, workflow.Change{Step: &first.Name, WaitingFor: &what, Steps: []fleet.OperationStep{first, {Name: last, State: fleet.Pending}}})
+	if o, err = l.Operation(t.Context(), o.ID); err != nil || o.Skippable != "" {
+		t.Errorf("%q can be skipped: %q, %v", o.Step, o.Skippable, err)
+	}
+	_, err = l.SkipStep(t.Context(), o.ID, "wait for etcd")
+	l.want(err, client.Refused, 412, "cannot be skipped", "operation cancel")
+	_, err = l.SkipStep(t.Context(), o.ID, last)
+	l.want(err, client.Conflict, 409, `does not stand at step "wait for the Kubernetes API", but at "wait for etcd"`, "operation show")
+	_, err = l.SkipStep(t.Context(), o.ID, "")
+	l.want(err, client.Invalid, 422, "step", "")
+	_, err = l.SkipStep(t.Context(), "nonsense", last)
+	l.want(err, client.NotFound, 404, "nonsense", "")
+
+	l.step(o.ID, workflow.Change{Step: &last, WaitingFor: &what, Steps: []fleet.OperationStep{begun}})
+	if o, err = l.Operation(t.Context(), o.ID); err != nil || !strings.Contains(o.Skippable, "Nobody waits for the Kubernetes API") {
+		t.Fatalf("%q, %v", o.Skippable, err)
+	}
+	if o, err = l.SkipStep(t.Context(), o.ID, last); err != nil || o.State != client.Pending || o.Steps[1].State != client.Skipped || o.Skippable != "" {
+		t.Fatalf("%+v %v", o, err)
+	}
+	_, err = l.SkipStep(t.Context(), o.ID, last)
+	l.want(err, client.Conflict, 409, "being skipped already", "")
+	events, err := l.Events(t.Context(), client.EventFilter{Subject: "operation", Target: o.ID})
+	l.must(err)
+	if len(events.Items) != 1 || events.Items[0].Verb != "operation.skip" || events.Items[0].Actor != "lab" || !strings.Contains(events.Items[0].Text, last) {
+		t.Errorf("events %+v", events.Items)
+	}
+}
+
 // followed collects what a stream tells.
 type followed struct {
 	mu     sync.Mutex

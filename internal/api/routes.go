@@ -66,6 +66,7 @@ func (a *api) routes(h huma.API) {
 	add(a, h, "follow-operation", "GET /operations/{id}/follow", "Follow an operation until it is over", a.follow, eventStream(h))
 	add(a, h, "cancel-operation", "POST /operations/{id}/cancel", "Stop an operation", a.cancelOperation)
 	add(a, h, "retry-operation", "POST /operations/{id}/retry", "Continue an operation where it stopped", a.retryOperation)
+	add(a, h, "skip-step", "POST /operations/{id}/skip", "Go on after the step at which an operation waits or failed", a.skipStep)
 	add(a, h, "approve-operation", "POST /operations/{id}/approve", "Answer the question of an operation", a.approveOperation)
 
 	add(a, h, "list-events", "GET /events", "List what happened, newest first", a.listEvents)

@@ -226,7 +226,7 @@ func (a *api) started(ctx context.Context, o fleet.Operation, err error) (*body[
 		return nil, err
 	}
 	n, err := a.namesOf(ctx, o)
-	return answer(operationOf(o, n), err)
+	return answer(a.wholeOperation(o, n), err)
 }
 
 // server converts a server without its facts and its patch.

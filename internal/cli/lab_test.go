@@ -160,7 +160,7 @@ func field(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], text)
 }
 
-// journal log|ask|fail|succeed OPERATION TEXT does what a step would.
+// journal log|ask|fail|succeed OPERATION TEXT [STEP] does what a step would.
 func journal(ts *testscript.TestScript, _ bool, args []string) {
 	a := ts.Value("app").(*app.App)
 	ctx := context.Background()
@@ -168,6 +168,9 @@ func journal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	now, text := time.Now(), args[2]
 	step := "reach the rescue system"
+	if len(args) > 3 {
+		step = args[3]
+	}
 	change := workflow.Change{
 		Release: true, State: fleet.Waiting, WaitUntil: &now, Step: &step,
 		Steps: []fleet.OperationStep{{Name: step, State: fleet.Running, Attempts: 1, StartedAt: now}},

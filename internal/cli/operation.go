@@ -17,7 +17,7 @@ import (
 
 func (p *program) operationCommand() *cobra.Command {
 	return p.noun("operation", "What is being done to machines, step by step", "",
-		p.operationList(), p.operationShow(), p.operationLogs(), p.operationCancel(), p.operationRetry(), p.operationApprove())
+		p.operationList(), p.operationShow(), p.operationLogs(), p.operationCancel(), p.operationRetry(), p.operationSkip(), p.operationApprove())
 }
 
 func (p *program) operationList() *cobra.Command {
@@ -117,6 +117,10 @@ func describeOperation(t *table, o client.Operation) {
 		t.field("answer with", "talos-manager operation approve "+o.ID+" --answer …")
 	}
 	t.field("progress", progress(o))
+	if o.Skippable != "" {
+		t.block("without this step", fold(o.Skippable, wide-2))
+		t.field("skip it with", skipCommand(o))
+	}
 	t.block("error", fold(o.Error, wide-2))
 	t.block("hint", fold(o.Hint, wide-2))
 	t.field("began", t.ago(o.CreatedAt))
@@ -256,6 +260,43 @@ func (p *program) operationRetry() *cobra.Command {
 	}
 	w.flags(cmd)
 	return cmd
+}
+
+func (p *program) operationSkip() *cobra.Command {
+	w := waiting{one: true}
+	var step string
+	cmd := &cobra.Command{
+		Use: "skip OPERATION", Short: "Go on after the step at which an operation waits or failed",
+		Long: "Go on after the step at which an operation waits or failed, without it. Only steps that keep nothing safe and that no later\n" +
+			"step needs can be left out; talos-manager operation show says what is then not done.",
+		Example: "  talos-manager operation skip d0f3k2… --step 'label the node'", Args: takes("OPERATION"),
+		ValidArgsFunction: p.completeBy(operationIDs, false),
+		RunE: p.run(func(ctx context.Context, c *client.Client, args []string) error {
+			if step == "" {
+				return p.whichStep(ctx, c, args[0])
+			}
+			return p.resume(ctx, c, args[0], w, func(ctx context.Context, id string) (client.Operation, error) { return c.SkipStep(ctx, id, step) })
+		}),
+	}
+	cmd.Flags().StringVar(&step, "step", "", "the step to leave out: the one that the operation stands at")
+	w.flags(cmd)
+	return cmd
+}
+
+// whichStep wants the step named: the operation may stand at another one by the time that the request comes.
+func (p *program) whichStep(ctx context.Context, c *client.Client, id string) error {
+	o, err := c.Operation(ctx, id)
+	if err != nil {
+		return err
+	}
+	if o.Skippable == "" {
+		return &usage{text: fmt.Sprintf("operation skip: --step is missing; the operation is %s at %q, which cannot be skipped now", o.State, o.Step), hint: "talos-manager operation show " + id}
+	}
+	return &usage{text: fmt.Sprintf("operation skip: --step is missing; without %q: %s", o.Step, o.Skippable), hint: skipCommand(o)}
+}
+
+func skipCommand(o client.Operation) string {
+	return "talos-manager operation skip " + o.ID + " --step '" + o.Step + "'"
 }
 
 func (p *program) operationApprove() *cobra.Command {

@@ -16,6 +16,9 @@ const (
 	Cancelled OperationState = "cancelled" // stopped by a person; may be retried
 )
 
+// Skipped is the state of a step that a person had left out; no operation is in it.
+const Skipped OperationState = "skipped"
+
 // Final says whether nothing more happens by itself.
 func (s OperationState) Final() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
@@ -46,10 +49,20 @@ type Operation struct {
 	FinishedAt time.Time
 }
 
+// Standing is the step that the operation stands at, if its steps were read with it.
+func (o Operation) Standing() OperationStep {
+	for _, s := range o.Steps {
+		if s.Name == o.Step {
+			return s
+		}
+	}
+	return OperationStep{Name: o.Step, State: Pending}
+}
+
 // OperationStep is one step of an operation.
 type OperationStep struct {
 	Name       string
-	State      OperationState // Pending, Running, Waiting, Asking, Succeeded, Failed or Cancelled
+	State      OperationState // Pending, Running, Waiting, Asking, Succeeded, Failed, Cancelled or Skipped
 	Attempts   int
 	StartedAt  time.Time
 	FinishedAt time.Time

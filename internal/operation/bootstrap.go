@@ -43,7 +43,7 @@ func (o *Operations) ensureBootstrap(ctx context.Context, actor string, s fleet.
 }
 
 func (o *Operations) bootstrapKind() workflow.Kind {
-	return workflow.Kind{Name: KindBootstrap, Steps: func(*workflow.Run) ([]workflow.Step, error) {
+	return workflow.Kind{Name: KindBootstrap, Skips: bootstrapSkips(), Steps: func(*workflow.Run) ([]workflow.Step, error) {
 		return []workflow.Step{
 			{Name: "choose the control plane", Do: o.chooseControlPlane},
 			{Name: "bootstrap etcd", Do: o.bootstrapEtcd},

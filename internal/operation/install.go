@@ -115,6 +115,7 @@ func (o *Operations) installKind() workflow.Kind {
 		Steps:    o.stepsOf,
 		OnFail:   o.installStopped,
 		OnCancel: o.installStopped,
+		Skips:    o.nodeSkips(),
 	}
 }
 
@@ -148,8 +149,8 @@ func (o *Operations) installSteps(boot fleet.BootMethod) []workflow.Step {
 		workflow.Step{Name: "hand over the config", Do: o.handOverConfig},
 		workflow.Step{Name: "wait for the control plane", Do: o.waitControlPlane},
 		workflow.Step{Name: "check the node", Do: o.checkNode},
-		workflow.Step{Name: "wait for Kubernetes", Do: o.waitKubernetes},
-		workflow.Step{Name: "label the node", Do: o.labelNode},
+		workflow.Step{Name: stepWaitKubernetes, Do: o.waitKubernetes},
+		workflow.Step{Name: stepLabel, Do: o.labelNode},
 	)
 }
 

@@ -168,6 +168,20 @@ func (o *Operations) labelNode(ctx context.Context, run *workflow.Run) error {
 	if err := o.Store.Disarm(ctx, s.ID); err != nil { // its code opened what it was for
 		return err
 	}
+	state := joinedAs(run)
+	err = o.mark(ctx, run, s)
+	switch kind := fleet.KindOf(err); {
+	case err == nil:
+		return o.becomes(ctx, s, state)
+	case state != fleet.Ready && (kind == fleet.NotFound || kind == fleet.Unavailable): // as nobody waited for it
+		return workflow.Wait("node "+s.Hostname()+" to be there for its labels: "+err.Error(), o.pace(kubeLook)).Within(o.pace(kubeGiveUp)).
+			WithHint("to go on without: talos-manager operation skip %s --step %q", run.ID(), stepLabel)
+	}
+	return err
+}
+
+// mark puts on a server's node what the rules say.
+func (o *Operations) mark(ctx context.Context, run *workflow.Run, s fleet.Server) error {
 	k, err := o.Kubernetes(ctx, s.Assignment.ClusterID)
 	if err != nil {
 		return err
@@ -186,7 +200,7 @@ func (o *Operations) labelNode(ctx context.Context, run *workflow.Run) error {
 	if len(labels)+len(taints) > 0 {
 		run.Log(ctx, "labelled and tainted: %s", listing(labels, taints))
 	}
-	return o.becomes(ctx, s, fleet.Ready)
+	return nil
 }
 
 // listing writes labels and taints as kubectl does.

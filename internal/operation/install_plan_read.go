@@ -85,7 +85,7 @@ func phaseAt(step string) int {
 		return atBoot
 	case "wait for the control plane", "check the node":
 		return atNode
-	case "wait for Kubernetes", "label the node":
+	case stepWaitKubernetes, stepLabel:
 		return atJoin
 	}
 	return 0

@@ -98,7 +98,7 @@ func spans() map[string]span {
 		PhaseNode:            {from: "check the node", to: "check the node"},
 		PhaseWrite + byKexec: {from: "load Talos' kernel", to: "clear the way for the boot"},
 		PhaseBoot + byKexec:  {from: "start Talos' kernel", to: "hand over the config"},
-		PhaseJoin:            {from: "wait for Kubernetes", to: "label the node"},
+		PhaseJoin:            {from: stepWaitKubernetes, to: stepLabel},
 		PhaseBootstrap:       {after: "choose the control plane", to: "bootstrap etcd"},
 		PhaseAPI:             {from: "wait for etcd", to: "wait for the Kubernetes API"},
 	}

@@ -54,7 +54,7 @@ func (o *Operations) retryInstall(ctx context.Context, op fleet.Operation, s fle
 		return "", nil, err
 	}
 	switch op.Step {
-	case "wait for Kubernetes", "label the node":
+	case stepWaitKubernetes, stepLabel:
 		return "", nil, o.ensureBootstrap(ctx, op.Actor, s)
 	case "hand over the config", "wait for the control plane", "check the node":
 		if o.cameUp(ctx, s) {
@@ -69,9 +69,8 @@ func (o *Operations) sameInstall(ctx context.Context, op fleet.Operation, s flee
 	if err := o.installable(s); err != nil {
 		return err
 	}
-	if s.Assignment.ClusterID != op.ClusterID {
-		return fleet.Errorf(fleet.Refused, "server %s belongs to another cluster than when operation %s was ordered", s.Name, op.ID).
-			WithHint("order a new one: talos-manager server install %s", s.Name)
+	if err := sameCluster(op, s); err != nil {
+		return err
 	}
 	newest, err := o.Store.Operations(ctx, store.OperationFilter{ServerID: s.ID, Kind: KindInstall, Limit: 1})
 	if err != nil || len(newest) == 0 || newest[0].ID == op.ID {
@@ -79,6 +78,14 @@ func (o *Operations) sameInstall(ctx context.Context, op fleet.Operation, s flee
 	}
 	return fleet.Errorf(fleet.Refused, "server %s was installed once more after operation %s", s.Name, op.ID).
 		WithHint("retry the later one: talos-manager operation retry %s", newest[0].ID)
+}
+
+func sameCluster(op fleet.Operation, s fleet.Server) error {
+	if s.Assignment.ClusterID == op.ClusterID {
+		return nil
+	}
+	return fleet.Errorf(fleet.Refused, "server %s belongs to another cluster than when operation %s was ordered", s.Name, op.ID).
+		WithHint("order a new one: talos-manager server install %s", s.Name)
 }
 
 // cameUp says whether the server runs Talos with its cluster's certificates after all.

@@ -91,14 +91,14 @@ func (o *Operations) OverrideUUID(ctx context.Context, actor, ref, uuid string) 
 }
 
 func (o *Operations) recoverUUIDKind() workflow.Kind {
-	return workflow.Kind{Name: KindRecoverUUID, Steps: func(*workflow.Run) ([]workflow.Step, error) {
+	return workflow.Kind{Name: KindRecoverUUID, Skips: o.nodeSkips(), Steps: func(*workflow.Run) ([]workflow.Step, error) {
 		return append(o.rescueSteps(), []workflow.Step{
 			{Name: "find the disk of Talos", Do: o.findTalosDisk},
 			{Name: "write the UUID", Do: o.writeUUID},
 			{Name: "boot Talos", Do: o.bootTalos},
 			{Name: "wait for the node", Do: o.waitRecovered},
-			{Name: "wait for Kubernetes", Do: o.waitKubernetes},
-			{Name: "label the node", Do: o.labelNode},
+			{Name: stepWaitKubernetes, Do: o.waitKubernetes},
+			{Name: stepLabel, Do: o.labelNode},
 		}...), nil
 	}}
 }

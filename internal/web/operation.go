@@ -22,6 +22,7 @@ type operationData struct {
 	ParentID string
 	Restarts []operation.Restart
 	Acts     []fleet.Event // what people did to it
+	NotDone  string        // if its step is skipped, "" if it cannot be
 	Timeline timelineData
 	Log      logFilter
 }
@@ -72,7 +73,7 @@ func (s *site) operation(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	d.Log = logFilterOf(r.URL.Query())
-	actions := []any{actionsOf(op), cancelLoss(op), op.Step, d.Run.Question}
+	actions := []any{actionsOf(op), cancelLoss(op), op.Step, d.Run.Question, d.NotDone}
 	return view{
 		title: d.Title, section: "/operations", crumbs: []crumb{{"Operations", "/operations"}}, address: "/operations/" + id + d.Log.query(), log: id,
 		body: func(lines []fleet.LogLine) templ.Component { return operationPage(d, lines) },
@@ -85,7 +86,7 @@ func (s *site) operation(r *http.Request) (view, error) {
 			partOf("operation-timeline", d.Timeline, timelineCard),
 		},
 		wants: func(c store.Change) bool { return c.Table == "events" || c.Table == "servers" && c.ID == op.ServerID },
-		sheet: func() (sheet, error) { return stepsSheet(op), nil }, same: operationCommands(op, d.Run.Question), scripts: []string{"log.js"},
+		sheet: func() (sheet, error) { return stepsSheet(op), nil }, same: operationCommands(op, d.Run.Question, d.NotDone != ""), scripts: []string{"log.js"},
 	}, nil
 }
 
@@ -94,7 +95,7 @@ func (s *site) operationData(ctx context.Context, op fleet.Operation) (d operati
 	if err != nil {
 		return d, err
 	}
-	d = operationData{Title: operationTitle(rows[0]), Row: rows[0], ParentID: op.ParentID}
+	d = operationData{Title: operationTitle(rows[0]), Row: rows[0], ParentID: op.ParentID, NotDone: s.Operations.Skippable(op)}
 	if d.Run, err = s.runData(ctx, op); err != nil {
 		return d, err
 	}
@@ -161,7 +162,7 @@ func stepsSheet(op fleet.Operation) sheet {
 	return out
 }
 
-func operationCommands(op fleet.Operation, q operation.Question) []command {
+func operationCommands(op fleet.Operation, q operation.Question, skippable bool) []command {
 	all := []command{
 		{What: "Show it", CLI: "operation show " + op.ID, API: "GET /api/v1/operations/" + op.ID},
 		{What: "Follow its log", CLI: "operation logs " + op.ID + " --follow", API: "GET /api/v1/operations/" + op.ID + "/follow"},
@@ -182,6 +183,12 @@ func operationCommands(op fleet.Operation, q operation.Question) []command {
 	}
 	if can.Retry {
 		all = append(all, command{What: "Retry it", CLI: "operation retry " + op.ID, API: "POST /api/v1/operations/" + op.ID + "/retry"})
+	}
+	if skippable {
+		all = append(all, command{
+			What: "Skip its step", CLI: "operation skip " + op.ID + " --step " + shellWord(op.Step),
+			API: "POST /api/v1/operations/" + op.ID + `/skip {"step": ` + jsonWord(op.Step) + "}",
+		})
 	}
 	return all
 }

@@ -19,20 +19,10 @@ type operationActionsData struct {
 }
 
 func actionsOf(op fleet.Operation) operationActionsData {
-	cancelling := !op.State.Final() && standing(op).State == fleet.Cancelled
+	cancelling := !op.State.Final() && op.Standing().State == fleet.Cancelled
 	return operationActionsData{
 		Cancel: !op.State.Final() && !cancelling, Cancelling: cancelling, Retry: op.State == fleet.Failed || op.State == fleet.Cancelled,
 	}
-}
-
-// standing is the step an operation stands at.
-func standing(op fleet.Operation) fleet.OperationStep {
-	for _, step := range op.Steps {
-		if step.Name == op.Step {
-			return step
-		}
-	}
-	return fleet.OperationStep{}
 }
 
 // cancelOperation stops an operation.
@@ -51,6 +41,15 @@ func (s *site) retryOperation(w http.ResponseWriter, r *http.Request) error {
 		return s.again(w, r, s.operation, err)
 	}
 	return s.done(w, r, "/operations/"+id, "It is tried again")
+}
+
+// skipStep has an operation go on after the step that the page showed.
+func (s *site) skipStep(w http.ResponseWriter, r *http.Request) error {
+	id, step := r.PathValue("id"), r.PostFormValue("step")
+	if err := s.Operations.SkipStep(r.Context(), access.Actor(r.Context()), id, step); err != nil {
+		return s.again(w, r, s.operation, err)
+	}
+	return s.done(w, r, "/operations/"+id, "Skipped "+quoted(step))
 }
 
 // answerOperation answers the question an operation asks.

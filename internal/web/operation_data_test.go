@@ -18,7 +18,7 @@ const diskQuestion = "Installing server web-2 on disk nvme0n1 (512 GB SAMSUNG MZ
 // operationData makes records for operations in their states, besides those of populate, and gives the addresses of the pages that show them.
 func (l *lab) operationData(t testing.TB) []string {
 	t.Helper()
-	cluster := l.webServers(t, 5)
+	cluster := l.webServers(t, 7)
 	begun := time.Now().Add(-9 * time.Minute)
 	done := l.installAt(t, "web-0", cluster, begun, 12)
 	l.installAt(t, "web-1", cluster, begun.Add(20*time.Second), 12)
@@ -34,11 +34,35 @@ func (l *lab) operationData(t testing.TB) []string {
 		State: fleet.Waiting, WaitingFor: ptr("the rate budget to come back"), WaitUntil: ptr(time.Now().Add(40 * time.Minute)), Release: true,
 		Error: ptr("the budget for resets is used up"),
 	})
+	stuck := l.notReadyAt(t, "web-5", cluster, begun.Add(100*time.Second))
+	without := l.installAt(t, "web-6", cluster, begun.Add(120*time.Second), 12)
+	l.skippedAt(t, without, "wait for Kubernetes")
 	all := []string{"/operations?sort=-duration", "/operations?kind=server.install&search=web", "/operations?page=9", "/events?actor=admin", "/events?subject=operation&target=" + asking}
-	for _, id := range []string{done, asking, writing, budget} {
+	for _, id := range []string{done, asking, writing, budget, stuck, without} {
 		all = append(all, "/operations/"+id)
 	}
 	return append(all, "/operations/"+done+"?log=image&level=warn&times=elapsed&wrap=no")
+}
+
+// notReadyAt is an install that waits for its node to be Ready.
+func (l *lab) notReadyAt(t testing.TB, server string, cluster fleet.Cluster, at time.Time) (id string) {
+	t.Helper()
+	id = l.installAt(t, server, cluster, at, 11)
+	l.change(t, id, workflow.Change{
+		State: fleet.Waiting, WaitingFor: ptr("node " + server + " to be Ready: it has not joined yet"), WaitUntil: ptr(time.Now().Add(2 * time.Second)), Release: true,
+		Values: waitingSince(time.Now().Add(-4 * time.Minute)),
+	})
+	return id
+}
+
+// skippedAt has a step of an operation that is over be one that was skipped.
+func (l *lab) skippedAt(t testing.TB, id, name string) {
+	t.Helper()
+	must(t, l.store.RequestOperation(t.Context(), id, func(op fleet.Operation) (workflow.Change, error) {
+		i := slices.IndexFunc(op.Steps, func(s fleet.OperationStep) bool { return s.Name == name })
+		op.Steps[i].State = fleet.Skipped
+		return workflow.Change{Steps: op.Steps[i : i+1]}, nil
+	}))
 }
 
 func waitingSince(at time.Time) map[string][]byte {

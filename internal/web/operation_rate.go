@@ -61,7 +61,7 @@ func (rs *rates) of(op fleet.Operation) rate {
 	if c.last().done != op.Done {
 		c.add(ratePoint{op.UpdatedAt, op.Done})
 	}
-	return c.rate(standing(op))
+	return c.rate(op.Standing())
 }
 
 // forget drops what nobody looked at for long, once there is much.

@@ -34,6 +34,7 @@ type timelineData struct {
 	More  int    // operations beside it that are not drawn
 	All   string // address of all of them
 	Marks bool   // there are restarts in it
+	Skips bool   // there are skipped steps in it
 }
 
 // timelineRow is one operation.
@@ -44,6 +45,7 @@ type timelineRow struct {
 	Bars           []timelineBar
 	Marks          []string // where restarts were ordered
 	Phases         []string // how long each took, "" where it did not come to it
+	Skipped        string   // "without “label the node”"
 	Begun, End     time.Time
 }
 
@@ -111,8 +113,9 @@ func drawTimeline(op fleet.Operation, all []fleet.Operation, rows []operationRow
 	for i, o := range all {
 		row := timelineRow{
 			ID: o.ID, Name: rowSubject(rows[i]), What: kindTitle(o.Kind), Own: o.ID == op.ID, Status: status{Tone: rows[i].Status.Tone, Word: rows[i].Status.Word},
-			Begun: o.CreatedAt, End: o.FinishedAt,
+			Begun: o.CreatedAt, End: o.FinishedAt, Skipped: withoutSteps(o),
 		}
+		d.Skips = d.Skips || row.Skipped != ""
 		row.Bars, row.Phases = a.bars(o, now)
 		if row.Own {
 			for _, r := range restarts {
@@ -220,6 +223,11 @@ func (a timeAxis) bars(op fleet.Operation, now time.Time) (bars []timelineBar, t
 	}
 	if len(bars) == 0 && !op.CreatedAt.IsZero() { // it waits for its turn
 		bars = append(bars, a.bar("phase-0", op.CreatedAt, operationEnd(op, now)))
+	}
+	for _, step := range op.Steps {
+		if step.State == fleet.Skipped {
+			bars = append(bars, a.bar("skipped", step.StartedAt, step.FinishedAt))
+		}
 	}
 	if end := operationEnd(op, now); op.State == fleet.Failed || op.State == fleet.Cancelled {
 		bars = append(bars, timelineBar{"stopped", axisShare(max(0, a.at(end)-0.6)), "0.60%"})

@@ -63,6 +63,7 @@ func (s *site) actions() map[string]handler {
 
 		"POST /operations/{id}/cancel": s.cancelOperation,
 		"POST /operations/{id}/retry":  s.retryOperation,
+		"POST /operations/{id}/skip":   s.skipStep,
 		"POST /operations/{id}/answer": s.answerOperation,
 		"GET /operations/{id}/log.txt": s.downloadLog,
 

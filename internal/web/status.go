@@ -17,6 +17,7 @@ const (
 	working   tone = "working"   // something is being done; it ends by itself
 	attention tone = "attention" // a person is needed, or should know
 	broken    tone = "broken"    // it stopped
+	skipped   tone = "skipped"   // of a step: a person had it left out
 )
 
 // status is a tone and its words.
@@ -67,7 +68,7 @@ func operationStatus(op fleet.Operation) status {
 	case fleet.Asking:
 		return status{attention, "Asks", op.Question}
 	case fleet.Succeeded:
-		return status{ok, "Done", ""}
+		return status{ok, "Done", withoutSteps(op)}
 	case fleet.Cancelled:
 		return status{attention, "Cancelled", "at " + quoted(op.Step)}
 	case fleet.Failed:
@@ -78,10 +79,27 @@ func operationStatus(op fleet.Operation) status {
 
 // stepStatus says how a step does.
 func stepStatus(s fleet.OperationStep) status {
-	if s.State == fleet.Pending {
+	switch s.State {
+	case fleet.Pending:
 		return status{"", "To do", ""}
+	case fleet.Skipped:
+		return status{skipped, "Skipped", ""}
 	}
 	return operationStatus(fleet.Operation{State: s.State})
+}
+
+// withoutSteps names the steps that a person had left out.
+func withoutSteps(op fleet.Operation) string {
+	var names []string
+	for _, s := range op.Steps {
+		if s.State == fleet.Skipped {
+			names = append(names, quoted(s.Name))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "without " + strings.Join(names, " and ")
 }
 
 // stepDetail is where an operation stands, and what for it waits or asks.

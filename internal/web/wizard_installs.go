@@ -155,7 +155,7 @@ func cardPhaseOf(name string, steps []fleet.OperationStep) cardPhase {
 		if step.FinishedAt.After(p.To) {
 			p.To = step.FinishedAt
 		}
-		if step.State == fleet.Succeeded {
+		if step.State == fleet.Succeeded || step.State == fleet.Skipped {
 			done++
 		} else if step.State != fleet.Pending {
 			p.Status = stepStatus(step)
@@ -164,6 +164,9 @@ func cardPhaseOf(name string, steps []fleet.OperationStep) cardPhase {
 	switch {
 	case len(steps) > 0 && done == len(steps):
 		p.Status = status{ok, "Done", ""}
+		if withoutSteps(fleet.Operation{Steps: steps}) != "" {
+			p.Status = status{skipped, "Done in part", ""}
+		}
 	case p.Status.Tone == "" && done > 0: // between two steps
 		p.Status = status{working, "Running", ""}
 	}

@@ -17,6 +17,9 @@
 //	└───│───────────┴─────────────────────────────────────▶ cancelled ──┐  │
 //	    └───────────────────────── Retry, at the step it stood at ──────┴──┘
 //
+// SkipStep leaves the step out that an operation waits or failed at, if its kind allows that, and makes it pending: the step
+// is Skipped from that moment on, and the next slice enters the one after it.
+//
 // A kind with OnCancel or OnFail stands waiting for its clean-up before it becomes cancelled or failed.
 //
 // An operation advances in slices. A slice claims the operation for a lease, runs the step it stands at and those

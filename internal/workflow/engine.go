@@ -26,6 +26,9 @@ type Kind struct {
 	// again a few times, then written to the log and given up. Both may be nil.
 	OnCancel func(ctx context.Context, run *Run) error
 	OnFail   func(ctx context.Context, run *Run) error
+	// Skips are the steps that a person may have left out, by name: those that keep nothing safe, and that no later
+	// step needs. A step that is not among them is never skipped.
+	Skips map[string]Skipping
 }
 
 // Step is one named step of an operation. Do looks before it acts: it runs again if the program died in the middle.

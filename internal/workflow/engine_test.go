@@ -28,6 +28,12 @@ func (tr *trace) add(format string, args ...any) {
 	tr.lines = append(tr.lines, fmt.Sprintf(format, args...))
 }
 
+func (tr *trace) reset() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.lines = nil
+}
+
 func (tr *trace) all() []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()

@@ -106,7 +106,7 @@ func (e *Engine) cancelling(op fleet.Operation, actor string, here bool) Change 
 	}
 	at, what := now, cleaning
 	if op.State == fleet.Running && !here {
-		at = now.Add(2*flushEvery + 200*time.Millisecond)
+		at = now.Add(noticed)
 	}
 	c.State, c.Finished, c.WaitingFor, c.WaitUntil = fleet.Waiting, nil, &what, &at
 	c.Values[memoKey], _ = json.Marshal(memo{Ending: fleet.Cancelled})

@@ -55,7 +55,9 @@ func (r *Run) settled(out outcome) Change {
 	st := r.record(r.op.Step)
 	waitedFor := r.op.WaitingFor
 	r.mu.Unlock()
-	st.State, st.Error = out.state, ""
+	if st.Error = ""; st.State != fleet.Skipped || out.state != fleet.Waiting { // what is done instead of a step may wait
+		st.State = out.state
+	}
 	c := Change{State: out.state, Release: true, WaitingFor: &out.waitingFor, Question: &out.question, Hint: &out.hint, Error: new(string)}
 	if out.err != nil {
 		st.Error = out.err.Error()

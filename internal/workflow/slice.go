@@ -66,7 +66,7 @@ func (r *Run) advance(ctx context.Context, began time.Time) verdict {
 		return verdict{}
 	}
 	for {
-		err := r.call(ctx, steps[i].Name, steps[i].Do)
+		err := r.call(ctx, steps[i].Name, r.doing(steps[i]))
 		if err != nil {
 			return r.settle(ctx, err)
 		}
@@ -115,13 +115,13 @@ func (r *Run) plan() (steps []Step, at int, err error) {
 }
 
 // enter notes that the step is tried afresh: for the first time, after an error, or because the replica that was in
-// it died. A look after a Wait, and one after an answer, is not noted.
+// it died. A look after a Wait, one after an answer, and what is done instead of a step, is not noted.
 func (r *Run) enter(ctx context.Context, steps []Step, i int) error {
 	r.mu.Lock()
 	st := r.record(steps[i].Name)
-	known, again := len(r.op.Steps), r.memo.Errors > 0
+	known, again, skipped := len(r.op.Steps), r.memo.Errors > 0, r.skipped(st.Name)
 	r.mu.Unlock()
-	if st.State == fleet.Waiting && !again || st.State == fleet.Asking {
+	if st.State == fleet.Waiting && !again || st.State == fleet.Asking || skipped {
 		return nil
 	}
 	if r.takeover && st.State == fleet.Running {
@@ -191,14 +191,17 @@ func (r *Run) protect(name string, do func() error) (err error) {
 	return do()
 }
 
-// finish writes that a step is done, and that the next one is entered if the slice goes on, or that the operation is
+// finish writes that a step is done or was left out, and that the next one is entered if the slice goes on, or that the operation is
 // done. It says whether that was written.
 func (r *Run) finish(ctx context.Context, steps []Step, i int, goOn bool) bool {
 	now := r.e.now()
 	r.mu.Lock()
 	st := r.record(steps[i].Name)
 	r.mu.Unlock()
-	st.State, st.FinishedAt, st.Error = fleet.Succeeded, now, ""
+	st.FinishedAt, st.Error = now, ""
+	if st.State != fleet.Skipped {
+		st.State = fleet.Succeeded
+	}
 	c := r.memoChange(memo{}).then(r.clear(st))
 	if i+1 == len(steps) {
 		c = c.then(Change{State: fleet.Succeeded, Finished: &now, Release: true})

@@ -14,6 +14,8 @@ const (
 	// flushEvery is how long log lines and progress wait to be written, and how soon a slice that writes nothing
 	// notices that it was fenced.
 	flushEvery = 400 * time.Millisecond
+	// noticed is when such a slice has stopped for certain.
+	noticed = 2*flushEvery + 200*time.Millisecond
 	// writeAgain is how soon a write is tried again that the database did not take.
 	writeAgain = 250 * time.Millisecond
 )

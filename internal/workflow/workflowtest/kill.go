@@ -25,6 +25,8 @@ type Scenario struct {
 	Begin func(ctx context.Context, e *workflow.Engine) (id string, err error)
 	// Answer answers the operation's questions; nil: it must not ask.
 	Answer func(question string) string
+	// Person is what somebody does who looks at the operation every now and then, in both lives of the program; may be nil.
+	Person func(ctx context.Context, e *workflow.Engine, op fleet.Operation)
 	// Check looks at what became of the operation and of the world. Steps may have run twice.
 	Check func(t *testing.T, op fleet.Operation)
 	// Within is how long a run may take, killing included; 30 s by default.
@@ -94,7 +96,7 @@ func run(t *testing.T, s Scenario, k *Killer) fleet.Operation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	background.Go(func() { answer(ctx, s, first, id, k.died) })
+	background.Go(func() { attend(ctx, s, first, id, k.died) })
 	over := make(chan struct{})
 	background.Go(func() {
 		defer close(over)
@@ -105,7 +107,7 @@ func run(t *testing.T, s Scenario, k *Killer) fleet.Operation {
 		kill(first)
 		second := start(ctx, t, s, options())
 		defer stop(t, second)
-		background.Go(func() { answer(ctx, s, second, id, nil) })
+		background.Go(func() { attend(ctx, s, second, id, nil) })
 	case <-over:
 		defer stop(t, first)
 	}
@@ -149,9 +151,9 @@ func kill(e *workflow.Engine) {
 	_ = e.Stop(ctx)
 }
 
-// answer answers questions until the operation is over or the program died.
-func answer(ctx context.Context, s Scenario, e *workflow.Engine, id string, died <-chan struct{}) {
-	if s.Answer == nil {
+// attend does what people do, until the operation is over or the program died.
+func attend(ctx context.Context, s Scenario, e *workflow.Engine, id string, died <-chan struct{}) {
+	if s.Answer == nil && s.Person == nil {
 		return
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -161,7 +163,10 @@ func answer(ctx context.Context, s Scenario, e *workflow.Engine, id string, died
 		if err == nil && op.State.Final() {
 			return
 		}
-		if err == nil && op.State == fleet.Asking {
+		if err == nil && s.Person != nil {
+			s.Person(ctx, e, op)
+		}
+		if err == nil && op.State == fleet.Asking && s.Answer != nil {
 			_ = e.Answer(ctx, id, s.Answer(op.Question), "test") // asked again at the next tick
 		}
 		select {
