@@ -27,13 +27,16 @@ func TestAStepIsSkipped(t *testing.T) {
 	p.has(t, "What is not done:", "Nobody waits for the node to be Ready", "Skip “wait for Kubernetes”")
 	stale := p
 	p = l.submit(t, p, action, nil, http.StatusOK)
-	p.has(t, "Skipped “wait for Kubernetes”", "Without “wait for Kubernetes”")
+	p.has(t, "Skipped “wait for Kubernetes”")
 	if p.hasForm(action) {
 		t.Error("it can be skipped once more")
 	}
 	lines := p.all(func(n *html.Node) bool { return n.Data == "li" && attr(n, "class") == "step skipped" })
 	if len(lines) != 1 || !strings.Contains(textWithSpaces(lines[0]), "Skipped") || !strings.Contains(textWithSpaces(lines[0]), "Wait for Kubernetes") {
 		t.Errorf("%d steps look skipped", len(lines))
+	}
+	if marks := p.all(func(n *html.Node) bool { return attr(n, "title") == "Without “wait for Kubernetes”" }); len(marks) != 1 || textOf(marks[0]) != "In part" {
+		t.Errorf("%d rows of the timeline say that a step was skipped", len(marks))
 	}
 	if bars := p.all(func(n *html.Node) bool {
 		return n.Data == "rect" && attr(n, "class") == "skipped" && attr(n, "height") == "14"
