@@ -120,6 +120,7 @@ type EarlierTalos struct {
 	Partitions []string // labels of its partitions, as EFI, META, STATE, EPHEMERAL
 	Encrypted  bool     `json:",omitempty"` // STATE is; then nothing more is known
 	Unreadable bool     `json:",omitempty"` // STATE could not be mounted
+	Nameless   bool     `json:",omitempty"` // STATE has a config, in which no cluster was found
 	Cluster    string   `json:",omitempty"` // name of its cluster; "" if it never got a config
 	ClusterID  string   `json:",omitempty"` // Talos' own id of the cluster
 	Endpoint   string   `json:",omitempty"`
@@ -214,6 +215,8 @@ func (t *EarlierTalos) String() string {
 		return "Talos with an encrypted STATE: whose it was cannot be seen"
 	case t.Unreadable:
 		return "Talos with a STATE that cannot be read"
+	case t.Nameless:
+		return "Talos with a config that names no cluster"
 	}
 	return "Talos without a config"
 }

@@ -194,6 +194,7 @@ func (st *storage) earlierTalos(d fleet.Disk) *fleet.EarlierTalos {
 		if found := st.talos[p.Name]; found != nil && p.Label == "STATE" {
 			t.Encrypted, t.Unreadable = found["encrypted"] == "yes", found["unreadable"] == "yes"
 			t.Cluster, t.ClusterID, t.Endpoint, t.Hostname = plain(found["cluster"]), plain(found["id"]), plain(found["endpoint"]), plain(found["hostname"])
+			t.Nameless = found["config"] == "yes" && t.Cluster == "" && t.ClusterID == ""
 		}
 	}
 	if !is {

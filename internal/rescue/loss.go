@@ -129,6 +129,8 @@ func OnlyTalos(f fleet.Facts, d fleet.Disk, cluster, clusterID string) (only boo
 		return false, "there is no Talos on it any more"
 	case d.Talos.Unreadable:
 		return false, "the STATE of its Talos cannot be read"
+	case d.Talos.Nameless:
+		return false, "its Talos has a config that names no cluster: whose it is cannot be told"
 	case d.Talos.Cluster != "" && d.Talos.Cluster != cluster:
 		return false, fmt.Sprintf("its Talos is of cluster %s, and we installed it for %s", d.Talos.Cluster, cluster)
 	case d.Talos.Cluster == "" && d.Talos.ClusterID != clusterID && d.Talos.ClusterID != "": // older configs of workers have no name

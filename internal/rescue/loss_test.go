@@ -106,6 +106,9 @@ func TestOursIsOnlyWhatWeWroteAndNothingBesides(t *testing.T) {
 		{"STATE is damaged", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
 			d.Talos = &fleet.EarlierTalos{Unreadable: true}
 		}, "cannot be read"},
+		{"a config that names no cluster", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
+			d.Talos = &fleet.EarlierTalos{Nameless: true}
+		}, "names no cluster"},
 		{"a user's volume", func(_ *fleet.Facts, d *fleet.Disk, _ *fleet.Installed) {
 			d.Partitions = append(d.Partitions, fleet.Partition{Number: 7, Label: "u-data", SizeBytes: 100e9, FSType: "xfs"})
 		}, "u-data 100 GB xfs on it is none of Talos"},

@@ -103,6 +103,7 @@ look() {
 # their own.
 talos() {
 	[ -f config.yaml ] || return 0
+	echo config=yes
 	{
 		sed -n '/^cluster:/,/^[a-z-]/{
 			s/^ \{1,8\}clusterName: */cluster=/p
