@@ -114,6 +114,15 @@ type Assignment struct {
 	Draft         bool       // not in effect: with it the server's config would not render, or it is not meant to be yet
 }
 
+// EphemeralWWID is the WWID of the disk that EPHEMERAL goes to, "" if it goes to no disk of its own.
+func (a Assignment) EphemeralWWID() string {
+	id, ok := strings.CutPrefix(a.EphemeralDisk, "wwid:")
+	if !ok {
+		return ""
+	}
+	return id
+}
+
 // Assigned says whether the server belongs to a cluster.
 func (a Assignment) Assigned() bool { return a.ClusterID != "" }
 

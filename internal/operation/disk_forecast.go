@@ -3,7 +3,6 @@ package operation
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
@@ -31,13 +30,12 @@ func (o *Operations) ForecastDisks(ctx context.Context, s fleet.Server) (f DiskF
 	if s.Facts.At.IsZero() {
 		return f, nil
 	}
-	disk, why := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
+	disk, why := installDisk(s)
 	if why != nil {
 		f.Why, f.Hint = why.Error(), fleet.HintOf(why)
 		return f, nil
 	}
-	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
-	f.Disk, f.Fates = disk, fates(s.Facts, disk, rescue.Rivals(s.Facts, disk, keep))
+	f.Disk, f.Fates = disk, fates(s.Facts, disk, rescue.Rivals(s.Facts, disk, s.Assignment.EphemeralWWID()))
 	if !s.Assignment.Assigned() {
 		return f, nil
 	}

@@ -85,3 +85,47 @@ func TestAForecastTellsTheFateOfEveryDisk(t *testing.T) {
 		t.Errorf("of a server of no cluster (%s): %+v, %v", c.Name, f, err)
 	}
 }
+
+// One is called by its WWID and the other by its serial number, and they are one disk.
+func TestTheInstallDiskIsNotTheOneForEphemeral(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.cluster(t, []string{"worker-1"}, nil)
+	s, err := l.store.Server(t.Context(), "worker-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Facts, s.Assignment.EphemeralDisk = mirrored(), "wwid:eui.02"
+	for disk, refused := range map[string]bool{"serial:S1": false, "serial:S2": true, "eui.02": true} {
+		s.Assignment.InstallDisk = disk
+		f, err := l.ops.ForecastDisks(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(f.Why, "is meant for EPHEMERAL, too") && strings.Contains(f.Hint, "--ephemeral-disk ''") && f.Disk.Name == ""; got != refused {
+			t.Errorf("install on %s: %+v", disk, f)
+		}
+	}
+	all, err := l.ops.DiskOutlooks(t.Context(), s)
+	if err != nil || len(all) != 3 || all[0].Problem != "" || !strings.Contains(all[1].Problem, "EPHEMERAL") {
+		t.Errorf("outlooks %+v, %v", all, err)
+	}
+	s, err = l.store.Server(t.Context(), "worker-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := l.machine(t, "worker-1")
+	facts := fleet.Facts{At: time.Now(), UUID: m.UUID, Firmware: "uefi", Disks: []fleet.Disk{{Name: "nvme0n1", WWID: m.Disks[0].WWN, Serial: m.Disks[0].Serial, SizeBytes: m.Disks[0].SizeBytes}}}
+	if err := l.store.SetFacts(t.Context(), s.ID, facts); err != nil {
+		t.Fatal(err)
+	}
+	a := s.Assignment
+	a.InstallDisk, a.EphemeralDisk = "serial:"+m.Disks[0].Serial, "wwid:"+m.Disks[0].WWN
+	if _, err := l.store.Assign(t.Context(), s.ID, a); err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.ops.PlanInstalls(t.Context(), []string{"worker-1"}, operation.InstallOptions{})
+	if err != nil || len(p.Servers) != 1 || !slices.ContainsFunc(p.Servers[0].Problems, func(p operation.Problem) bool { return strings.Contains(p.Text, "EPHEMERAL") }) {
+		t.Errorf("the plan: %+v, %v", p.Servers, err)
+	}
+}

@@ -26,7 +26,7 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if _, err := o.bootValues(ctx, run, s); err != nil { // while nothing is lost yet
 		return err
 	}
-	disk, err := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
+	disk, err := installDisk(s)
 	if err != nil {
 		return err
 	}
@@ -37,8 +37,7 @@ func (o *Operations) chooseDisk(ctx context.Context, run *workflow.Run) error {
 	if err := o.canWrite(run, s, disk, p); err != nil {
 		return err
 	}
-	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
-	p.Rivals = rescue.Rivals(s.Facts, disk, keep)
+	p.Rivals = rescue.Rivals(s.Facts, disk, s.Assignment.EphemeralWWID())
 	if err := o.mayOverwrite(ctx, run, s, &p, disk); err != nil {
 		return err
 	}
@@ -88,6 +87,17 @@ func (o *Operations) pinDisk(ctx context.Context, run *workflow.Run, s fleet.Ser
 	}
 	_, err := o.Store.Assign(ctx, s.ID, a)
 	return err
+}
+
+// installDisk is the disk that an install of the server takes, by the last facts. It may be called otherwise than the one
+// that is meant for EPHEMERAL, and be the same.
+func installDisk(s fleet.Server) (fleet.Disk, error) {
+	d, err := fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks)
+	if keep := s.Assignment.EphemeralWWID(); err == nil && keep != "" && d.WWID == keep {
+		return fleet.Disk{}, fleet.Errorf(fleet.Refused, "disk %s of server %s is the one to install on, and is meant for EPHEMERAL, too (wwid:%s)", rescue.AnswerName(d), s.Name, keep).
+			WithHint("install on another disk, or leave EPHEMERAL on the install disk: talos-manager server assign %s --ephemeral-disk ''", s.Name)
+	}
+	return d, err
 }
 
 // mayOverwrite asks before data is lost that this program did not write, and before something is hidden on another disk.

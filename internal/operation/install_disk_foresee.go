@@ -21,11 +21,10 @@ type diskChoice struct {
 
 // diskChoice chooses as chooseDisk does, and asks nobody.
 func (o *Operations) diskChoice(ctx context.Context, s fleet.Server, options InstallOptions) (c diskChoice, err error) {
-	if c.disk, err = fleet.ChooseDisk(s.Name, s.Assignment.InstallDisk, s.Facts.Disks); err != nil {
+	if c.disk, err = installDisk(s); err != nil {
 		return c, err
 	}
-	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
-	c.rivals = rescue.Rivals(s.Facts, c.disk, keep)
+	c.rivals = rescue.Rivals(s.Facts, c.disk, s.Assignment.EphemeralWWID())
 	var notes []string
 	allowed, policy, err := o.allows(ctx, s, plan{}, options, func(format string, args ...any) {
 		if note := fmt.Sprintf(format, args...); !slices.Contains(notes, note) {

@@ -3,7 +3,6 @@ package operation
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/talos-manager/talos-manager/internal/fleet"
 	"github.com/talos-manager/talos-manager/internal/rescue"
@@ -50,7 +49,9 @@ func (o *Operations) DiskOutlooks(ctx context.Context, s fleet.Server) ([]DiskOu
 	var all []DiskOutlook
 	for _, d := range s.Facts.Disks {
 		l := DiskOutlook{Disk: d}
-		if _, err := fleet.ChooseDisk(s.Name, d.ID(), s.Facts.Disks); err != nil {
+		on := s
+		on.Assignment.InstallDisk = d.ID()
+		if _, err := installDisk(on); err != nil {
 			l.Problem = err.Error()
 		}
 		all = append(all, l)
@@ -76,8 +77,7 @@ func (o *Operations) DiskOutlooks(ctx context.Context, s fleet.Server) ([]DiskOu
 
 // outcome goes by the same rules as the install itself.
 func outcome(s fleet.Server, disk fleet.Disk, policy fleet.DiskPolicy, allowed func(fleet.Disk) bool) DiskOutcome {
-	keep, _ := strings.CutPrefix(s.Assignment.EphemeralDisk, "wwid:")
-	rivals := rescue.Rivals(s.Facts, disk, keep)
+	rivals := rescue.Rivals(s.Facts, disk, s.Assignment.EphemeralWWID())
 	c := DiskOutcome{Policy: policy}
 	for _, l := range rescue.Losses(s.Facts, disk, rivals, func(fleet.Disk) bool { return false }) {
 		c.Losses = append(c.Losses, DiskLoss{Disk: l.Name, Lines: l.Lines})

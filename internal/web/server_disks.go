@@ -67,7 +67,7 @@ const narrowest = 2.2
 
 // diskViews are the disks of a server, the one that Talos goes to first.
 func diskViews(d serverData) []diskView {
-	data, _ := strings.CutPrefix(d.Server.Assignment.EphemeralDisk, "wwid:")
+	data := d.Server.Assignment.EphemeralWWID()
 	var all []diskView
 	for _, disk := range d.Server.Facts.Disks {
 		v := diskView{
