@@ -202,27 +202,19 @@ func (h configHead) layerPatch(by string) string {
 	return name
 }
 
-// origin is a line of a preview, and who set it.
-type origin struct {
-	Number int
-	Text   string
-	By     string // for people
-	First  bool   // of the lines that one after the other are of the same patch
-	Own    bool   // this layer set it
-	Patch  string // of this layer
-}
-
-func (h configHead) origins(p *manage.Preview) []origin {
-	var out []origin
-	last := "-"
+// lines are those of a preview; the layer's own are marked.
+func (h configHead) lines(p *manage.Preview) []configLine {
+	var out []configLine
 	for i, text := range strings.Split(strings.TrimSuffix(p.YAML, "\n"), "\n") {
 		by := ""
 		if i < len(p.Lines) {
 			by = p.Lines[i]
 		}
-		own := strings.HasPrefix(by, h.what()+", patch ")
-		out = append(out, origin{Number: i + 1, Text: text, By: cmp.Or(by, "Talos"), First: by != last, Own: own, Patch: h.layerPatch(by)})
-		last = by
+		l := configLine{Number: i + 1, Text: text, By: cmp.Or(by, "Talos"), Own: strings.HasPrefix(by, h.what()+", patch ")}
+		if patch := h.layerPatch(by); patch != "" {
+			l.Href = editAddress(h, patch, false)
+		}
+		out = append(out, l)
 	}
 	return out
 }

@@ -238,7 +238,7 @@ func configPreviewed(d configPreviewData) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = configLines(d.configHead, d.Preview).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = configLines("Machine config of "+d.Preview.Server.Name, d.lines(d.Preview)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -22,7 +22,6 @@ type serverConfigData struct {
 	Made    manage.Explained
 	Problem notice // why it cannot be made; zero if it can
 	Sources []configSource
-	Blocks  []configBlock
 	Own     fleet.Layer // of the server itself, without secrets
 	Draft   fleet.Contents
 	Blame   []manage.PatchBlame
@@ -45,14 +44,6 @@ func sourceTitle(name string) string {
 		return "Talos’ defaults and the cluster’s secrets"
 	}
 	return name
-}
-
-// configBlock is lines that follow one another and are of one source.
-type configBlock struct {
-	By      string
-	First   int // number of the first line
-	Numbers string
-	Text    string
 }
 
 // runningConfig is what the node runs, compared with what the records give it.
@@ -104,7 +95,6 @@ func (s *site) explainConfig(ctx context.Context, d *serverConfigData) (err erro
 		return ctx.Err()
 	}
 	d.Sources = sourcesOf(d.Made, d.Server.ID)
-	d.Blocks = blocksOf(d.Made.Lines, d.By)
 	return nil
 }
 
@@ -141,35 +131,19 @@ func patchAddress(p manage.ExplainedPatch, server string) string {
 	return layerPage(of, "/edit", url.Values{"patch": {p.Patch}})
 }
 
-// blocksOf puts lines together that follow one another; by chooses one source.
-func blocksOf(lines []manage.ExplainedLine, by string) []configBlock {
-	var all []configBlock
-	for i := 0; i < len(lines); {
-		end := i + 1
-		for end < len(lines) && lines[end].By == lines[i].By {
-			end++
-		}
-		if by == "" || lines[i].By == by {
-			all = append(all, blockOf(lines[i:end], i+1))
-		}
-		i = end
+// lines are those of the source chosen, or all; what a patch set is marked.
+func (d serverConfigData) lines() []configLine {
+	where := map[string]string{}
+	for _, source := range d.Sources {
+		where[source.Name] = source.Where
 	}
-	return all
-}
-
-func blockOf(lines []manage.ExplainedLine, first int) configBlock {
-	b := configBlock{By: lines[0].By, First: first}
-	var numbers, text strings.Builder
-	for i, l := range lines {
-		if i > 0 {
-			numbers.WriteByte('\n')
-			text.WriteByte('\n')
+	var out []configLine
+	for i, l := range d.Made.Lines {
+		if d.By == "" || d.By == l.By {
+			out = append(out, configLine{Number: i + 1, Text: l.Text, By: sourceTitle(l.By), Href: where[l.By], Own: l.By != ""})
 		}
-		numbers.WriteString(strconv.Itoa(first + i))
-		text.WriteString(l.Text)
 	}
-	b.Numbers, b.Text = numbers.String(), text.String()
-	return b
+	return out
 }
 
 // ownLayer reads the server's own patches and variables, and who brought each line.

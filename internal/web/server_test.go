@@ -175,7 +175,7 @@ func TestAMachineConfigSaysWhoSetEachLineAndHoldsNoSecret(t *testing.T) {
 		}
 	}
 	only := l.get(t, page+"?by="+url.QueryEscape(`cluster tabs, patch "sysctls"`), http.StatusOK)
-	lines := textOf(only.all(func(n *html.Node) bool { return attr(n, "class") == "config-text" })[0])
+	lines := textOf(only.all(func(n *html.Node) bool { return attr(n, "class") == "config-yaml" })[0])
 	if !strings.Contains(lines, "vm.max_map_count") || strings.Contains(lines, "somaxconn") {
 		t.Errorf("lines of the patch: %s", lines)
 	}
