@@ -111,7 +111,7 @@ func (m *Manager) DeleteConfig(ctx context.Context, actor, ref string) error {
 
 // usersOf lists the servers that a layer is a part of, drafts of assignments too.
 func (m *Manager) usersOf(ctx context.Context, now *snapshot, of target) ([]fleet.Server, error) {
-	all, err := m.Store.Servers(ctx, store.ServerFilter{IncludeMissing: true, WithoutFacts: true})
+	all, err := m.Store.Servers(ctx, store.ServerFilter{ClusterID: of.cluster.ID, IncludeMissing: true, WithoutFacts: true})
 	if err != nil {
 		return nil, err
 	}

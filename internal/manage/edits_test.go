@@ -84,8 +84,8 @@ func TestLayersAreListedWithWhoUsesThem(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	versions := ok(l.TalosVersions(t.Context(), onConfig("base")))(t)
-	if users := ok(l.Users(t.Context(), onConfig("base")))(t); len(users) != 1 || users[0].Name != "worker-1" || len(versions) != 1 {
-		t.Errorf("used by %v, for %v", users, versions)
+	users, versions, err := l.Users(t.Context(), onConfig("base"))
+	if err != nil || len(users) != 1 || users[0].Name != "worker-1" || !slices.Equal(versions, ok(l.TalosVersions(t.Context(), onConfig("base")))(t)) {
+		t.Errorf("used by %v, for %v, %v", users, versions, err)
 	}
 }

@@ -96,13 +96,15 @@ func (m *Manager) Variables(ctx context.Context, server string) ([]VariableValue
 	return all, nil
 }
 
-// Users lists the servers that a layer is a part of, by name; those that are only meant to be, too.
-func (m *Manager) Users(ctx context.Context, ref LayerRef) ([]fleet.Server, error) {
+// Users lists the servers that a layer is a part of, by name; those that are only meant to be, too. With them come the
+// versions of TalosVersions.
+func (m *Manager) Users(ctx context.Context, ref LayerRef) (users []fleet.Server, versions []string, err error) {
 	now, of, err := m.locate(ctx, ref)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m.usersOf(ctx, now, of)
+	users, err = m.usersOf(ctx, now, of)
+	return users, now.versionsOf(of, users), err
 }
 
 // TalosVersions are those of the clusters that a layer is used in, the oldest first; the newest that this program knows
@@ -113,23 +115,25 @@ func (m *Manager) TalosVersions(ctx context.Context, ref LayerRef) ([]string, er
 		return nil, err
 	}
 	users, err := m.usersOf(ctx, now, of)
-	if err != nil {
-		return nil, err
-	}
+	return now.versionsOf(of, users), err
+}
+
+// versionsOf are the Talos versions of the clusters that a layer is used in.
+func (n *snapshot) versionsOf(of target, users []fleet.Server) []string {
 	used := map[string]bool{}
 	if of.cluster.ID != "" {
 		used[of.cluster.TalosVersion] = true
 	}
 	for _, s := range users {
-		used[now.Clusters[s.Assignment.ClusterID].TalosVersion] = true
+		used[n.Clusters[s.Assignment.ClusterID].TalosVersion] = true
 	}
-	for _, c := range now.Clusters {
+	for _, c := range n.Clusters {
 		if of.scope == fleet.ScopeConfig && c.ConfigID == of.id {
 			used[c.TalosVersion] = true
 		}
 	}
 	if len(used) == 0 {
-		return []string{machineconfig.NewestTalos()}, nil
+		return []string{machineconfig.NewestTalos()}
 	}
 	return slices.SortedFunc(maps.Keys(used), func(a, b string) int {
 		switch {
@@ -139,5 +143,5 @@ func (m *Manager) TalosVersions(ctx context.Context, ref LayerRef) ([]string, er
 			return -1
 		}
 		return cmp.Compare(a, b)
-	}), nil
+	})
 }

@@ -148,18 +148,24 @@ func accountStatus(a fleet.Account) status {
 	return status{ok, "Works", ""}
 }
 
-// addAccount tries the credentials, keeps the account and lists what it has.
-func (s *site) addAccount(w http.ResponseWriter, r *http.Request) error {
-	ctx, value := r.Context(), func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+// accountOf reads a new account from its form. What was typed is shown again when it is refused, secrets are not.
+func accountOf(r *http.Request) fleet.Account {
+	value := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	a := fleet.Account{Name: value("name"), Provider: fleet.Provider(value("provider"))}
 	if a.Provider == fleet.HetznerRobot {
 		a.User, a.Password = value("user"), value("password")
 	} else {
 		a.Token = value("token")
 	}
-	r.PostForm.Del("password") // what was typed is shown again when it is refused, secrets are not
+	r.PostForm.Del("password")
 	r.PostForm.Del("token")
-	a, err := s.Manager.AddAccount(ctx, access.Actor(ctx), a)
+	return a
+}
+
+// addAccount tries the credentials, keeps the account and lists what it has.
+func (s *site) addAccount(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	a, err := s.Manager.AddAccount(ctx, access.Actor(ctx), accountOf(r))
 	if err != nil {
 		return s.again(w, r, s.accounts, err)
 	}

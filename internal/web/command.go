@@ -1,6 +1,9 @@
 package web
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // command is something that can be done on a page, as done by a shell.
 type command struct {
@@ -18,4 +21,19 @@ func shellWord(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// listCommands are what lists the same as a page whose filter has these values.
+func listCommands(what, cli, api string, filter ...option) []command {
+	q := url.Values{}
+	for _, f := range filter {
+		if f.Name != "" {
+			cli += " --" + f.Value + " " + shellWord(f.Name)
+			q.Set(f.Value, f.Name)
+		}
+	}
+	if len(q) > 0 {
+		api += "?" + q.Encode()
+	}
+	return []command{{What: what, CLI: cli, API: api}}
 }

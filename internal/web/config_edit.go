@@ -20,7 +20,6 @@ type configEditData struct {
 	Patch     fleet.Patch // without secrets, unless somebody asked for them
 	Hidden    bool        // secrets were taken out of this one
 	Shown     bool        // it is shown with its secrets
-	Versions  []string    // of Talos that it is written for, the oldest first
 	Server    string      // name of the one whose values are shown; "" for none
 	Variables []manage.VariableValue
 	Line      int // that a refusal led to; 0: none
@@ -41,9 +40,6 @@ func (s *site) configEdit(r *http.Request) (view, error) {
 		if err := s.editedPatch(ctx, &d, name); err != nil {
 			return view{}, err
 		}
-	}
-	if d.Versions, err = s.Manager.TalosVersions(ctx, h.Ref); err != nil {
-		return view{}, err
 	}
 	s.exampleValues(ctx, &d)
 	d.Line, _ = strconv.Atoi(r.FormValue("line"))

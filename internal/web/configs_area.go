@@ -58,6 +58,7 @@ type configHead struct {
 	Hidden   bool            // something was taken out
 	Users    int             // servers that it is a part of
 	Some     []option        // the first of them, to choose one
+	Versions []string        // of Talos that it is written for, the oldest first
 	Clusters []option        // that its servers are in, or that give it to theirs
 }
 
@@ -75,7 +76,7 @@ func (s *site) layer(ctx context.Context, ref manage.LayerRef, tab string) (h co
 	if err := s.nameLayer(ctx, &h); err != nil {
 		return h, err
 	}
-	users, err := s.Manager.Users(ctx, ref)
+	users, versions, err := s.Manager.Users(ctx, ref)
 	if err != nil {
 		return h, err
 	}
@@ -83,6 +84,7 @@ func (s *site) layer(ctx context.Context, ref manage.LayerRef, tab string) (h co
 	for _, v := range users {
 		in[v.Assignment.ClusterID] = true
 	}
+	h.Versions = versions
 	h.Users, h.Some = len(users), options(nil, users[:min(len(users), fewToChoose)], func(v fleet.Server) option { return option{v.ID, v.Name} })
 	all, err := s.store.Clusters(ctx)
 	for _, c := range all {

@@ -218,18 +218,7 @@ func eventTarget(e fleet.Event) string {
 }
 
 func eventsCommands(f eventFilter) []command {
-	cli, api := "event list", url.Values{}
-	for _, flag := range []struct{ name, value string }{{"subject", f.Subject}, {"target", f.Target}} {
-		if flag.value != "" {
-			cli += " --" + flag.name + " " + shellWord(flag.value)
-			api.Set(flag.name, flag.value)
-		}
-	}
-	address := "GET /api/v1/events"
-	if len(api) > 0 {
-		address += "?" + api.Encode()
-	}
-	return []command{{What: "List these events", CLI: cli, API: address}}
+	return listCommands("List these events", "event list", "GET /api/v1/events", option{"subject", f.Subject}, option{"target", f.Target})
 }
 
 func eventsSheet(rows []eventRow) sheet {

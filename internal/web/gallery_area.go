@@ -39,17 +39,6 @@ func configTabList() []tab {
 	return []tab{{"/configs", "Configs"}, {"/recipes", "Recipes"}, {"/schematics", "Schematics"}, {"/rules", "Rules"}, {"/modernise", "Modernise"}}
 }
 
-// shellQuoted writes a word as a shell takes it.
-func shellQuoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@,+", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 // jsonOf writes the body of a call.
 func jsonOf(body any) string {
 	var out strings.Builder

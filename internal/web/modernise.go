@@ -123,9 +123,9 @@ func (d *moderniseData) commands() []command {
 	if err != nil {
 		return nil
 	}
-	cli, body := "patch modernise "+shellQuoted(d.Layer)+" "+shellQuoted(d.Patch), map[string]any{}
+	cli, body := "patch modernise "+shellWord(d.Layer)+" "+shellWord(d.Patch), map[string]any{}
 	if d.Version != "" {
-		cli += " --talos-version " + shellQuoted(d.Version)
+		cli += " --talos-version " + shellWord(d.Version)
 		body["talosVersion"] = d.Version
 	}
 	if d.All {

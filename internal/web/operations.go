@@ -226,18 +226,7 @@ func (s *site) operationsData(ctx context.Context, q operationQuery) (d operatio
 }
 
 func operationsCommands(q operationQuery) []command {
-	cli, api := "operation list", url.Values{}
-	for _, flag := range []struct{ name, value string }{{"state", q.State}, {"kind", q.Kind}, {"server", q.Server}, {"cluster", q.Cluster}} {
-		if flag.value != "" {
-			cli += " --" + flag.name + " " + shellWord(flag.value)
-			api.Set(flag.name, flag.value)
-		}
-	}
-	address := "GET /api/v1/operations"
-	if len(api) > 0 {
-		address += "?" + api.Encode()
-	}
-	return []command{{What: "List these operations", CLI: cli, API: address}}
+	return listCommands("List these operations", "operation list", "GET /api/v1/operations", option{"state", q.State}, option{"kind", q.Kind}, option{"server", q.Server}, option{"cluster", q.Cluster})
 }
 
 func operationsSheet(rows []operationRow) sheet {

@@ -87,16 +87,8 @@ func (s *site) guideOf(r *http.Request, servers []store.ServerBrief, clusters []
 
 // guideAccount adds the first account.
 func (s *site) guideAccount(w http.ResponseWriter, r *http.Request) error {
-	ctx, value := r.Context(), func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	a := fleet.Account{Name: value("name"), Provider: fleet.Provider(value("provider"))}
-	if a.Provider == fleet.HetznerRobot {
-		a.User, a.Password = value("user"), value("password")
-	} else {
-		a.Token = value("token")
-	}
-	r.PostForm.Del("password") // what was typed is shown again when it is refused, secrets are not
-	r.PostForm.Del("token")
-	a, err := s.Manager.AddAccount(ctx, access.Actor(ctx), a)
+	ctx := r.Context()
+	a, err := s.Manager.AddAccount(ctx, access.Actor(ctx), accountOf(r))
 	if err != nil {
 		return s.again(w, r, s.overview, err)
 	}

@@ -22,14 +22,14 @@ func recipeCommand(name string, a asked) string {
 		value, given := a.use.Parameters[p.Name]
 		switch {
 		case given && p.Secret:
-			words = append(words, "--set", shellQuoted(p.Name+"=@FILE"))
+			words = append(words, "--set", shellWord(p.Name+"=@FILE"))
 		case given:
-			words = append(words, "--set", shellQuoted(p.Name+"="+flat(value)))
+			words = append(words, "--set", shellWord(p.Name+"="+flat(value)))
 		}
 	}
 	for _, f := range [][2]string{{"--talos-version", a.use.TalosVersion}, {"--as", a.use.As}, {"--schematic", a.use.Schematic}, {"--why", a.save.Why}} {
 		if f[1] != "" {
-			words = append(words, f[0], shellQuoted(f[1]))
+			words = append(words, f[0], shellWord(f[1]))
 		}
 	}
 	if a.save.Draft {

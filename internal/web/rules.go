@@ -178,17 +178,17 @@ func (d *ruleDraft) command() command {
 	if err != nil || !d.Asked {
 		return command{What: "Create one", CLI: "rule create --match TEXT --label KEY=VALUE --taint KEY=VALUE:NoSchedule", API: `POST /api/v1/rules {"match":"TEXT","labels":{"KEY":"VALUE"}}`}
 	}
-	cli, body := "rule create --match "+shellQuoted(v.Match), map[string]any{"match": v.Match}
+	cli, body := "rule create --match "+shellWord(v.Match), map[string]any{"match": v.Match}
 	if v.ClusterID != "" {
-		cli += " --cluster " + shellQuoted(v.ClusterID)
+		cli += " --cluster " + shellWord(v.ClusterID)
 		body["cluster"] = v.ClusterID
 	}
 	for _, l := range labelLines(v.Labels) {
-		cli += " --label " + shellQuoted(l)
+		cli += " --label " + shellWord(l)
 		body["labels"] = v.Labels
 	}
 	for _, t := range v.Taints {
-		cli += " --taint " + shellQuoted(t.String())
+		cli += " --taint " + shellWord(t.String())
 		body["taints"] = v.Taints
 	}
 	return command{What: "Create it like this", CLI: cli, API: "POST /api/v1/rules " + jsonOf(body)}

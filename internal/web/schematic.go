@@ -60,7 +60,7 @@ func (s *site) schematic(r *http.Request) (view, error) {
 	if d.Version != "" {
 		address += "?version=" + d.Version
 	}
-	name := shellQuoted(d.Schematic.Name)
+	name := shellWord(d.Schematic.Name)
 	return view{
 		title: d.Schematic.Name, section: "/configs", crumbs: []crumb{{"Configs", "/configs"}, {"Schematics", "/schematics"}}, address: address,
 		body: func([]fleet.LogLine) templ.Component { return schematicPage(d) },

@@ -81,7 +81,7 @@ func (s *site) schematicEditView(d schematicEdit) view {
 	if d.ID != "" {
 		v.title, v.address = "Change "+d.Name, d.action()+"/edit"
 		v.crumbs = append(v.crumbs, crumb{d.Name, d.action()})
-		v.same[0] = command{What: "Change it", CLI: "schematic update " + shellQuoted(d.Name) + " --extension EXTENSION --remove-extension OTHER", API: "PUT /api/v1" + d.action() + ` {"parts":{"extensions":["EXTENSION"]}}`}
+		v.same[0] = command{What: "Change it", CLI: "schematic update " + shellWord(d.Name) + " --extension EXTENSION --remove-extension OTHER", API: "PUT /api/v1" + d.action() + ` {"parts":{"extensions":["EXTENSION"]}}`}
 	}
 	if d.AsYAML {
 		v.address += "?as=yaml"
