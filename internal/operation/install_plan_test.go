@@ -253,7 +253,7 @@ func TestADryRunShowsWhatWouldBeDone(t *testing.T) {
 		}
 		for _, s := range all.Scripts {
 			shown[s.Name] = true
-			if slices.Contains(s.Args, "") && s.Name != "start-write.sh" && s.Name != "write-image.sh" { // whose last but one is the checksum
+			if slices.Contains(s.Args, "") && s.Name != "start.sh" && s.Name != "write-image.sh" { // whose last but one is the checksum
 				t.Errorf("script %s: %q", s.Name, s.Args)
 			}
 			if !slices.Contains(all.Steps, s.Step) || s.Why == "" || !strings.HasPrefix(s.Text, "#!/") {

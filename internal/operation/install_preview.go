@@ -220,7 +220,7 @@ func (o *Operations) imageCalls(options InstallOptions, p InstallPreview, disk s
 	path, _, _ := strings.Cut(p.Image, "?")
 	write := []string{later, disk, p.Image, path[strings.LastIndex(path, ".")+1:], options.ImageSHA256, later}
 	calls := []call{
-		{"write the image", "start-write.sh", write},
+		{"write the image", "start.sh", append([]string{"write-image.sh"}, write...)},
 		{"write the image", "write-image.sh", write},
 		{"write the image", "boot-loader.sh", []string{disk}},
 		{"write the image", "write-status.sh", nil},
@@ -238,7 +238,7 @@ func (o *Operations) imageCalls(options InstallOptions, p InstallPreview, disk s
 func kexecCalls(p InstallPreview, disk string) []call {
 	load := []string{later, disk, p.Kernel, p.Initramfs}
 	return []call{
-		{"load Talos' kernel", "start-kexec.sh", load},
+		{"load Talos' kernel", "start.sh", append([]string{"load-kernel.sh"}, load...)},
 		{"load Talos' kernel", "load-kernel.sh", load},
 		{"load Talos' kernel", "write-status.sh", nil},
 	}

@@ -102,13 +102,7 @@ func (s *Session) LoadKernel(ctx context.Context, k Kernel) error {
 	if err := s.put(ctx, "cmdline."+k.Token, []byte(k.CommandLine)); err != nil {
 		return s.full(err)
 	}
-	_, err := s.script(ctx, "start-kexec.sh", k.Token, "/dev/"+k.Disk.Name, k.URL, k.Initramfs)
-	exit := &ExitError{}
-	if errors.As(err, &exit) && exit.Code == exitBusy {
-		return fleet.Errorf(fleet.Conflict, "server %s: another operation writes its disk", s.server).
-			WithHint("wait until it ends; an install that is ordered anew boots the rescue system anew and stops it")
-	}
-	return err
+	return s.start(ctx, "load-kernel.sh", k.Token, "/dev/"+k.Disk.Name, k.URL, k.Initramfs)
 }
 
 // Untouched says that the disk has what it had before: it is wiped after everything else.

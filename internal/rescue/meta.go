@@ -116,19 +116,6 @@ func (s *Session) checkMeta(ctx context.Context, d fleet.Disk, p partition, valu
 	return got, nil
 }
 
-// ReadMeta decodes the META partition of a disk that holds a Talos image.
-func (s *Session) ReadMeta(ctx context.Context, d fleet.Disk) (Meta, error) {
-	p, err := s.partition(ctx, d, "META")
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.readMeta(ctx, d, p)
-	if err != nil {
-		return nil, err
-	}
-	return metaOf(all), nil
-}
-
 func sortedKeys(m Meta) []uint8 { return slices.Sorted(maps.Keys(m)) }
 
 func metaOf(all *adv.ADV) Meta {

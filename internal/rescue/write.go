@@ -52,7 +52,12 @@ func (s *Session) StartWrite(ctx context.Context, w Write) error {
 	if patience == 0 {
 		patience = 5 * time.Minute
 	}
-	_, err = s.script(ctx, "start-write.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, strings.ToLower(w.SHA256), strconv.Itoa(int(patience.Seconds())))
+	return s.start(ctx, "write-image.sh", w.Token, "/dev/"+w.Disk.Name, w.URL, format, strings.ToLower(w.SHA256), strconv.Itoa(int(patience.Seconds())))
+}
+
+// start runs a script that was uploaded detached, under the lock of those who write disks.
+func (s *Session) start(ctx context.Context, script, token string, args ...string) error {
+	_, err := s.script(ctx, "start.sh", append([]string{script, token}, args...)...)
 	exit := &ExitError{}
 	if errors.As(err, &exit) && exit.Code == exitBusy {
 		return fleet.Errorf(fleet.Conflict, "server %s: another operation writes its disk", s.server).

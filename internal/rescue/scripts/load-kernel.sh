@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Loads Talos' kernel into memory, to be started by kexec.sh, and wipes the disk that it is to install itself on.
-# Started detached, under a lock, by start-kexec.sh:
+# Started detached, under a lock, by start.sh:
 #
 #   load-kernel.sh TOKEN DISK KERNEL INITRAMFS
 #

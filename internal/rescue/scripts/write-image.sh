@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes a Talos image to a disk and proves it. Started detached, under a lock, by start-write.sh:
+# Writes a Talos image to a disk and proves it. Started detached, under a lock, by start.sh:
 #
 #   write-image.sh TOKEN DISK URL FORMAT [SHA256 [PATIENCE]]
 #
