@@ -168,7 +168,6 @@ func (o *Operations) imageSteps() []workflow.Step {
 // plan is what an install decided; kept so that every step goes by the same.
 type plan struct {
 	TalosVersion string     `json:"talosVersion"`
-	Schematic    string     `json:"schematic,omitempty"` // factory id; "" for a plain image
 	Image        string     `json:"image"`
 	Plain        bool       `json:"plain,omitempty"`  // an image of our settings, not the factory's
 	Sector       int        `json:"sector,omitempty"` // bytes, of the disks that the image is for; 0: unknown

@@ -30,9 +30,9 @@ func (o *Operations) chooseImage(ctx context.Context, run *workflow.Run, s fleet
 	if err != nil {
 		return err
 	}
-	p.TalosVersion, p.Schematic, p.Image, p.Plain, p.Sector = made.Cluster.TalosVersion, "", o.Images[s.Architecture], true, 0
+	p.TalosVersion, p.Image, p.Plain, p.Sector = made.Cluster.TalosVersion, o.Images[s.Architecture], true, 0
 	if p.Image == "" {
-		if p.Schematic, p.Image, err = o.factoryImage(ctx, s, made, options.Delivery, via); err != nil {
+		if p.Image, err = o.factoryImage(ctx, s, made, options.Delivery, via); err != nil {
 			return err
 		}
 		what, err := imagefactory.Read(made.Schematic.YAML)
@@ -87,7 +87,7 @@ func (o *Operations) imageWait(ctx context.Context, image string, err error) err
 // factoryImage has the factory build the image of a server: its schematic with the address of our /config. The
 // factory must know the schematic without it too: the installer image in the config, for upgrades, is of that one.
 // A factory that is down keeps nobody from an image that we may have: its name can be told without asking.
-func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made, way fleet.Delivery, mayHave bool) (id, image string, err error) {
+func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made manage.Made, way fleet.Delivery, mayHave bool) (string, error) {
 	create := func(yaml string) (string, error) {
 		id, err := o.Factory.CreateSchematic(ctx, yaml)
 		if err != nil && mayHave && fleet.KindOf(err) == fleet.Unavailable {
@@ -96,18 +96,18 @@ func (o *Operations) factoryImage(ctx context.Context, s fleet.Server, made mana
 		}
 		return id, err
 	}
-	if id, err = create(made.Schematic.YAML); err != nil {
-		return "", "", err
-	}
-	if way == fleet.Push { // a machine that looks for its config elsewhere does not get to maintenance mode
-		return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
-	}
-	yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
+	id, err := create(made.Schematic.YAML)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	if id, err = create(yaml); err != nil {
-		return "", "", err
+	if way != fleet.Push { // a machine that looks for its config elsewhere does not get to maintenance mode
+		yaml, err := o.Factory.WithKernelArg(made.Schematic.YAML, "talos.config="+o.configURL())
+		if err != nil {
+			return "", err
+		}
+		if id, err = create(yaml); err != nil {
+			return "", err
+		}
 	}
-	return id, o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
+	return o.Factory.ImageURL(id, made.Cluster.TalosVersion, "metal", string(s.Architecture)), nil
 }

@@ -120,7 +120,7 @@ func (o *Operations) chooseKernel(ctx context.Context, run *workflow.Run, s flee
 		return err
 	}
 	version, arch := made.Cluster.TalosVersion, string(s.Architecture)
-	p.TalosVersion, p.Schematic, p.Image, p.Plain, p.Sector = version, id, "", false, 0
+	p.TalosVersion, p.Image, p.Plain, p.Sector = version, "", false, 0
 	p.Kernel, p.Initramfs = o.Factory.KernelURL(id, version, arch), o.Factory.InitramfsURL(id, version, arch)
 	run.Log(ctx, "Talos %s from %s and %s, by kexec", version, fleet.ShownURL(p.Kernel), fleet.ShownURL(p.Initramfs))
 	var options InstallOptions
