@@ -28,11 +28,14 @@ func bootMethod(options InstallOptions, p plan) fleet.BootMethod {
 	return options.Boot
 }
 
+// stepLoadKernel is in installs by kexec only.
+const stepLoadKernel = "load Talos' kernel"
+
 // kexecSteps take the place of those that write an image and boot it. The kernel is loaded before the disk is wiped.
 func (o *Operations) kexecSteps() []workflow.Step {
 	return []workflow.Step{
 		{Name: "release the disk", Do: o.inRescueOnly(o.releaseDisk)},
-		{Name: "load Talos' kernel", Do: o.inRescueOnly(o.loadKernel)},
+		{Name: stepLoadKernel, Do: o.inRescueOnly(o.loadKernel)},
 		{Name: "clear the way for the boot", Do: o.inRescueOnly(o.clearBoot)},
 		{Name: "start Talos' kernel", Do: o.inRescueOnly(o.startKernel)},
 	}

@@ -59,7 +59,11 @@ func (o *Operations) underWay(ctx context.Context, in *forecastInput) error {
 		if err != nil {
 			return err
 		}
-		j, err := o.job(ctx, in, s, InstallOptions{})
+		boot, err := o.bootUnderWay(ctx, op)
+		if err != nil {
+			return err
+		}
+		j, err := o.job(ctx, in, s, InstallOptions{Boot: boot})
 		if err != nil {
 			return err
 		}
@@ -89,6 +93,15 @@ func phaseAt(step string) int {
 		return atJoin
 	}
 	return 0
+}
+
+// bootUnderWay is how an install that goes on gets Talos to run, by the steps that it has.
+func (o *Operations) bootUnderWay(ctx context.Context, op fleet.Operation) (fleet.BootMethod, error) {
+	op, err := o.Store.Operation(ctx, op.ID)
+	if slices.ContainsFunc(op.Steps, func(s fleet.OperationStep) bool { return s.Name == stepLoadKernel }) {
+		return fleet.BootKexec, err
+	}
+	return fleet.BootImage, err
 }
 
 // job reads what a forecast needs to know of one server, and the budgets of its account.

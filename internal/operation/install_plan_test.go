@@ -354,3 +354,36 @@ func TestARestartThatWasOrderedIsNotPlannedAgain(t *testing.T) {
 		t.Errorf("one restart is needed: %+v", p.Budgets)
 	}
 }
+
+// The control plane that a worker waits for is sooner there if its Talos is started from the rescue system.
+func TestWhatIsUnderWayIsForecastByTheWayItBoots(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	c := l.cluster(t, []string{"control-plane-1", "worker-1"}, nil)
+	s, err := l.store.Server(t.Context(), "control-plane-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := fleet.Operation{ID: fleet.NewID(), Kind: operation.KindInstall, ServerID: s.ID, ClusterID: c.ID, Actor: "test", State: fleet.Pending, CreatedAt: time.Now()}
+	if err := l.store.CreateOperation(t.Context(), op, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	left := func(step string) time.Duration {
+		t.Helper()
+		err := l.store.RequestOperation(t.Context(), op.ID, func(fleet.Operation) (workflow.Change, error) {
+			return workflow.Change{Steps: []fleet.OperationStep{{Name: step, State: fleet.Pending}}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := l.ops.PlanInstalls(t.Context(), []string{"worker-1"}, operation.InstallOptions{})
+		if err != nil || p.End.IsZero() {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		return time.Until(p.End)
+	}
+	image := left("write the image")
+	if kexec := left("load Talos' kernel"); image-kexec < 40*time.Second/speed {
+		t.Errorf("%s if it writes an image, %s by kexec", image, kexec)
+	}
+}
