@@ -124,7 +124,7 @@ func wizardSteps() []wizardStep {
 }
 
 // mostInstalls is how many servers the wizard takes. An account's budget restarts some 50 an hour.
-const mostInstalls = 500
+const mostInstalls = 200
 
 // wizardData is what every step knows of the chosen servers.
 type wizardData struct {

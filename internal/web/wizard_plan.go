@@ -38,14 +38,19 @@ func (d wizardPlanData) may() []planRow {
 	return slices.DeleteFunc(slices.Clone(d.Rows), func(row planRow) bool { return len(row.Problems) > 0 })
 }
 
-// fewRows is up to how many servers the tables of a plan show all.
-const fewRows = 60
+// Up to rowsShown servers, the tables of a plan have all; of more the first ones, and some that somebody has to look at.
+const (
+	rowsShown = 60
+	firstRows = 40
+)
 
-// shown are the rows of the tables: of very many servers the first ones, and all that somebody has to look at.
 func (d wizardPlanData) shown() []planRow {
-	var all []planRow
-	for i, row := range d.Rows {
-		if i < fewRows || len(row.Problems) > 0 || row.Loss.Unasked {
+	if len(d.Rows) <= rowsShown {
+		return d.Rows
+	}
+	all := slices.Clone(d.Rows[:firstRows])
+	for _, row := range d.Rows[firstRows:] {
+		if len(all) < rowsShown && (len(row.Problems) > 0 || row.Loss.Unasked) {
 			all = append(all, row)
 		}
 	}
@@ -202,7 +207,7 @@ func unread(v fleet.Server, policy fleet.DiskPolicy) (c consequence, unasked boo
 }
 
 func planSheet(d wizardPlanData) sheet {
-	out := sheet{name: "install-plan", columns: []string{"server", "cluster", "role", "account", "phase", "starts", "works", "ends", "waits for"}}
+	out := sheet{name: "install-plan", columns: []string{"server", "cluster", "role", "account", "phase", "starts", "works", "ends", "waits for", "problem"}}
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
@@ -210,8 +215,16 @@ func planSheet(d wizardPlanData) sheet {
 		return t.UTC().Format(time.RFC3339)
 	}
 	for _, row := range d.Rows {
-		for _, p := range row.Phases {
-			out.rows = append(out.rows, []string{row.Server, row.Cluster, string(row.Role), row.Account, p.Name, stamp(p.Start), stamp(p.Works), stamp(p.End), p.WaitsFor})
+		var why []string
+		for _, p := range row.Problems {
+			why = append(why, byForm.String(p.Text))
+		}
+		problem, phases := strings.Join(why, "; "), row.Phases
+		if len(phases) == 0 { // it does not begin
+			phases = []operation.PlannedPhase{{}}
+		}
+		for _, p := range phases {
+			out.rows = append(out.rows, []string{row.Server, row.Cluster, string(row.Role), row.Account, p.Name, stamp(p.Start), stamp(p.Works), stamp(p.End), p.WaitsFor, problem})
 		}
 	}
 	return out

@@ -240,9 +240,9 @@ func planSummary(d wizardPlanData) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var9 string
-			templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs("And " + count(n, "more server") + " with nothing to look at. The CSV has all of them.")
+			templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs("And " + count(n, "more server") + ": the CSV has all of them, with why any is left out.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `wizard_plan.templ`, Line: 50, Col: 108}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `wizard_plan.templ`, Line: 50, Col: 110}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 			if templ_7745c5c3_Err != nil {
