@@ -43,7 +43,7 @@ func (s *Session) StartWrite(ctx context.Context, w Write) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"write-image.sh", "boot-loader.sh"} {
+	for _, name := range []string{"write-image.sh", "release-disk.sh", "boot-loader.sh"} {
 		if err := s.upload(ctx, name); err != nil {
 			return err
 		}

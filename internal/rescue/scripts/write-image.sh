@@ -234,19 +234,6 @@ broken() {
 	fail 74 "$1$(health)"
 }
 
-# release has whatever stands on the disk let go of it: lsblk prints the disk, then its partitions, then the arrays and
-# volumes on them, so it is undone backwards. A thing that stands on two partitions comes twice, hence "|| true".
-release() {
-	lsblk -nrpo NAME,TYPE "$disk" | tac | while read -r name type; do
-		swapoff "$name" || true
-		umount "$name" || true
-		case $type in
-		lvm | crypt | mpath) dmsetup remove "$name" || true ;;
-		raid*) mdadm --stop "$name" || true ;;
-		esac
-	done >/dev/null 2>&1
-}
-
 # wipe takes away signatures: of the partitions first, since a partition made later at the same place would show the old
 # file system or array again.
 wipe() {
@@ -402,7 +389,7 @@ fi
 
 phase wiping
 fate=''
-release
+bash "$where/release-disk.sh" "$disk" >/dev/null 2>&1 || true # what still holds it shows in the next line
 wipe || fail 71 "something on disk $disk does not let go of it: $(lsblk -nro NAME,TYPE "$disk" | tr '\n' ' ')"
 touched=yes fate='; what the disk held is gone, and nothing on it boots'
 if punch; then way=sparse; else way=dense; fi
