@@ -38,19 +38,30 @@ func (d wizardPlanData) may() []planRow {
 	return slices.DeleteFunc(slices.Clone(d.Rows), func(row planRow) bool { return len(row.Problems) > 0 })
 }
 
-// Up to rowsShown servers, the tables of a plan have all; of more the first ones, and some that somebody has to look at.
+// Up to rowsShown servers, the tables of a plan have all; of more the first ones, and those that somebody has to look at.
 const (
 	rowsShown = 60
 	firstRows = 40
 )
 
+// shown are the servers in the table of times: of more than it has room for, some that cannot be ordered besides.
 func (d wizardPlanData) shown() []planRow {
+	return d.some(func(row planRow, so int) bool { return so < rowsShown && len(row.Problems) > 0 })
+}
+
+// losing are the servers in the table of what is lost: all that lose something without a question are among them.
+func (d wizardPlanData) losing() []planRow {
+	return d.some(func(row planRow, _ int) bool { return row.Loss.Unasked })
+}
+
+// some are all of a few servers; of many the first, and those that a table needs, given how many it has so far.
+func (d wizardPlanData) some(needs func(row planRow, so int) bool) []planRow {
 	if len(d.Rows) <= rowsShown {
 		return d.Rows
 	}
 	all := slices.Clone(d.Rows[:firstRows])
 	for _, row := range d.Rows[firstRows:] {
-		if len(all) < rowsShown && (len(row.Problems) > 0 || row.Loss.Unasked) {
+		if needs(row, len(all)) {
 			all = append(all, row)
 		}
 	}
