@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # make test: set up, lint, and run every test with the race detector. Some run without it: those of internal/operation take
 # two minutes on two cores, with the race detector fifteen, and what they run is run with it by those of demo and cmd; in
-# those with an emulated machine the time goes by in the emulator; those that look at every page look at nothing that runs;
-# and what is pure has nothing that could race.
+# those with an emulated machine the time goes by in the emulator; most of those of internal/web ask for pages one after the
+# other, so with it run those in which things happen at once; and what is pure has nothing that could race.
 #
 # Some promises are times, and a busy machine can break them: a package that fails is run once more, alone. Both results
 # are shown, and a second failure is final.
@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 
 slow=TestAnInstallSurvivesDeathAtEveryPoint
 emulated='TestAnEmulatedServerIsInstalledAndGetsItsConfigOnce|TestLeftoversOnRealDisksAreSeenAndClearedAway|TestAnImageIsWrittenOverALiveMirrorOfARealMachine'
-pages='TestPagesAreAccessible|TestEveryPageFitsItsScreen|TestWhatDoesTheSameExists|TestNoPageNeedsInlineScriptOrStyle'
-calm='/internal/machineconfig/|/internal/operation$'
+atonce='Stream|Change|Watch|Browsers|AtOnce|Log|Goes|Turns' # of internal/web
+calm='/internal/machineconfig/|/internal/operation$|/internal/web$'
 machines=/internal/simulator/emulated
 
 # run is go test with these arguments over the packages, and once more for each that failed. What fails twice is final,
@@ -52,20 +52,15 @@ go build -race "${racing[@]}"
 
 echo "test"
 # One package after the other: many start a whole simulated Hetzner or a Postgres.
-arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated|$pages)\$")
+arguments=(-race -parallel 4 -timeout 15m -skip "^($slow|$emulated)\$")
 run "${racing[@]}" || failed=1
+arguments=(-race -parallel 4 -timeout 15m -run "$atonce")
+run ./internal/web || failed=1
 
 # Operations mostly wait for a simulated world: meanwhile the emulator has the processors.
 echo "test without the race detector, and on emulated machines"
-calmly() {
-	local status=0
-	arguments=(-parallel 4 -timeout 15m -skip "^$slow\$")
-	run "${quiet[@]}" || status=1
-	arguments=(-parallel 2 -timeout 15m -run "^($pages)\$")
-	run ./internal/web || status=1
-	return "$status"
-}
-calmly &
+arguments=(-parallel 4 -timeout 15m -skip "^$slow\$")
+run "${quiet[@]}" &
 quietly=$!
 arguments=(-parallel 2 -timeout 15m)
 run ./internal/simulator/emulated/... || failed=1
