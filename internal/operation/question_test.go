@@ -64,7 +64,7 @@ func TestAnotherQuestionIsShownAsItIs(t *testing.T) {
 // What a log says of restarts is read back: each, and what it took from the budget.
 func TestRestartsAreFoundInALog(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	late := fmt.Sprintf("%s did not come within %s of the %s: %s ordered%s%s", "the rescue system", 10*time.Minute, provider.HardReset, provider.PowerCycle, cost(fleet.HetznerRobot, provider.PowerCycle), "; somebody has to restart it")
+	late := fmt.Sprintf("%s did not come within %s of the %s: %s ordered%s%s", "the rescue system", fleet.InWords(10*time.Minute), provider.HardReset, provider.PowerCycle, cost(fleet.HetznerRobot, provider.PowerCycle), "; somebody has to restart it")
 	var lines []fleet.LogLine
 	for _, text := range []string{
 		"rescue system armed for the next boot",
