@@ -54,6 +54,16 @@ func TestWhatAnEarlierAttemptWroteIsNotTakenForThisOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.succeeds(t, op.ID)
+	// Facts read while the first disk was written would not know of what boots from it.
+	log, err := l.store.OperationLog(t.Context(), op.ID, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range log {
+		if strings.Contains(line.Text, "waiting for the write of an earlier attempt") && line.Step != "read the facts" {
+			t.Errorf("%s: %s", line.Step, line.Text)
+		}
+	}
 	if n := b.m.Disks[1].Written(); n < 1<<20 {
 		t.Errorf("%d bytes were written to the disk that was chosen", n)
 	}

@@ -373,6 +373,9 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 		return err
 	}
 	defer session.Close()
+	if err := o.undisturbed(ctx, session); err != nil {
+		return err
+	}
 	facts, err := session.Facts(ctx)
 	if err != nil {
 		return err
@@ -388,6 +391,17 @@ func (o *Operations) readFacts(ctx context.Context, run *workflow.Run) error {
 	run.Log(ctx, "%s %s, %s, %d cores, %d GB memory, UUID %s", facts.Manufacturer, facts.Product, facts.Firmware, facts.Cores, fleet.GiB(facts.MemoryBytes), facts.UUID)
 	run.Log(ctx, "disks: %s", rescue.Describe(facts.Disks))
 	return o.Store.SetFacts(ctx, s.ID, facts)
+}
+
+// undisturbed waits for the end of what an earlier attempt started in the same rescue system: what a disk holds while it is
+// written is not what it will hold.
+func (o *Operations) undisturbed(ctx context.Context, session *rescue.Session) error {
+	status, err := session.WriteStatus(ctx)
+	if err != nil || !status.Running {
+		return err
+	}
+	return workflow.Wait("the write of an earlier attempt to end ("+status.String()+")", o.pace(writeLook)).Within(o.pace(writeGiveUp)).
+		WithHint("log in to the rescue system and look at /run/talos-manager/log")
 }
 
 // lateNames is how long disks have to say what they are: some show their WWN only a while after the boot (seen by the
