@@ -75,7 +75,7 @@ func TestRescueSystemIsAsHetznersWithBIOS(t *testing.T) {
 		l.must(l.m.Furnish(l.ctx, layout, i))
 	}
 	l.must(l.m.Furnish(l.ctx, RAID1, len(furnished), len(furnished)+1))
-	l.prints("lsblk -nro FSTYPE,LABEL | sort -u", "ext4 family", "xfs backup", "crypto_LUKS vault", "zfs_member tank", "ceph_bluestore", "xfs STATE",
+	l.prints("udevadm settle; lsblk -nro FSTYPE,LABEL | sort -u", "ext4 family", "xfs backup", "crypto_LUKS vault", "zfs_member tank", "ceph_bluestore", "xfs STATE",
 		"LVM2_member", "linux_raid_member rescue:1", "ext4 root", "vfat")
 	l.prints("cat /proc/mdstat; dmsetup ls", "md1 : active raid1", "vg0-root", "secret")
 
