@@ -198,9 +198,8 @@ func TestTheWindowStaysOpenWhileAnInstallWaits(t *testing.T) {
 		}
 		return err
 	})
-	l.ahead.Store(int64(60 * time.Minute))
-	m.Fault(func(f *world.Faults) { f.TalosNeverComes = false }) // and the second boot brings it
-	m.Reset()
+	m.Fault(func(f *world.Faults) { f.TalosNeverComes = false })
+	l.ahead.Store(int64(60 * time.Minute)) // a restart is due: the second boot brings it
 	l.succeeds(t, op.ID)
 }
 
